@@ -1,0 +1,11 @@
+//! Words that two floors need: a path, a secret, an error with its causes.
+//!
+//! Not a place for helpers: what only one floor uses lives on that floor.
+
+mod abs_path;
+mod chain;
+mod secret;
+
+pub use abs_path::{AbsPath, AbsPathError};
+pub use chain::Chain;
+pub use secret::Secret;
