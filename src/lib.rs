@@ -22,4 +22,5 @@
 //! - Nothing above [`vocab::Secret`] can print a secret.
 //! - Metrics and audit events are written in [`http`] only; lower floors return facts.
 
+pub mod command;
 pub mod vocab;
