@@ -23,4 +23,5 @@
 //! - Metrics and audit events are written in [`http`] only; lower floors return facts.
 
 pub mod command;
+pub mod policy;
 pub mod vocab;

@@ -1,0 +1,170 @@
+//! Who asks: a presented key becomes a principal, or nothing.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ipnet::IpNet;
+use subtle::ConstantTimeEq;
+
+use super::Listen;
+use super::grant::Grant;
+use crate::vocab::Secret;
+
+/// How callers are told apart. Open access is written in the file, never implied by an empty list.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// `[anonymous]`: whoever shows no key is this principal. Keys are checked where they are shown.
+    Open {
+        /// Who shows no key.
+        anonymous: Anonymous,
+        /// The keys that there are besides.
+        keys: Vec<Key>,
+    },
+    /// Every caller shows a key.
+    Keyed(Vec<Key>),
+}
+
+/// `[anonymous]`
+#[derive(Clone, Debug)]
+pub struct Anonymous {
+    pub(super) principal: Principal,
+    pub(super) remote: bool,
+}
+
+/// `[key.NAME]`: digests only, never the key itself.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub(super) principal: Principal,
+    pub(super) digests: Vec<Digest>,
+    pub(super) expires: Option<SystemTime>,
+    pub(super) from: Vec<IpNet>,
+}
+
+/// The SHA-256 of a key, and until when it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Digest {
+    pub(super) sha256: [u8; 32],
+    pub(super) until: Option<SystemTime>,
+}
+
+/// Who asks: a name and what it may do, never the secret. Made by [`Access::identify`] alone.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    pub(super) name: Arc<str>,
+    pub(super) grant: Arc<Grant>,
+}
+
+/// Why a caller is nobody. The caller itself is told the same text whatever the reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No key was shown.
+    #[error("no key was shown")]
+    NoKey,
+    /// The key is none of the policy's.
+    #[error("the key is not known")]
+    Unknown,
+    /// The key is too old.
+    #[error("the key of `{0}` has expired")]
+    Expired(String),
+    /// The key may not be used from there.
+    #[error("the key of `{0}` may not be used from this address")]
+    Elsewhere(String),
+    /// Open access is for this host only.
+    #[error("open access is for callers on this host")]
+    Remote,
+    /// Open access is not for requests that a proxy passes on.
+    #[error("open access is not for forwarded requests")]
+    Forwarded,
+}
+
+impl Key {
+    /// The NAME of `[key.NAME]`.
+    pub fn name(&self) -> &str {
+        self.principal.name()
+    }
+}
+
+impl Principal {
+    /// The NAME of `[key.NAME]`, or `anonymous`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it may do.
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.grant
+    }
+}
+
+impl Access {
+    /// The keys, whether or not others may come without.
+    pub fn keys(&self) -> &[Key] {
+        match self {
+            Self::Open { keys, .. } | Self::Keyed(keys) => keys,
+        }
+    }
+
+    /// Whether callers without a key may come to this address.
+    pub fn is_open_at(&self, address: Listen) -> bool {
+        matches!(self, Self::Open { anonymous, .. } if anonymous.remote || address.is_local())
+    }
+
+    /// Whether callers without a key may come at all.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    /// Every principal that there is, for `explain` and for messages.
+    pub fn principal(&self, name: &str) -> Option<&Principal> {
+        let anonymous = match self {
+            Self::Open { anonymous, .. } => Some(&anonymous.principal),
+            Self::Keyed(_) => None,
+        };
+        self.keys().iter().map(|key| &key.principal).chain(anonymous).find(|one| one.name() == name)
+    }
+
+    /// Who shows this key, from this address.
+    ///
+    /// A key is hashed once and compared with every digest in constant time, so that neither a wrong
+    /// key's likeness to a right one nor the number of keys before it can be measured.
+    pub fn identify(
+        &self,
+        presented: Option<&Secret>,
+        from: IpAddr,
+        forwarded: bool,
+        now: SystemTime,
+    ) -> Result<Principal, Refused> {
+        let Some(presented) = presented else {
+            return match self {
+                Self::Keyed(_) => Err(Refused::NoKey),
+                Self::Open { .. } if forwarded => Err(Refused::Forwarded),
+                Self::Open { anonymous, .. } if !anonymous.remote && !is_local(from) => Err(Refused::Remote),
+                Self::Open { anonymous, .. } => Ok(anonymous.principal.clone()),
+            };
+        };
+        let shown = presented.sha256();
+        let mut found: Option<(&Key, &Digest)> = None;
+        for key in self.keys() {
+            for digest in &key.digests {
+                if bool::from(digest.sha256.ct_eq(&shown)) {
+                    found = Some((key, digest));
+                }
+            }
+        }
+        let (key, digest) = found.ok_or(Refused::Unknown)?;
+        let name = || key.principal.name().to_owned();
+        if [key.expires, digest.until].into_iter().flatten().any(|end| end <= now) {
+            return Err(Refused::Expired(name()));
+        }
+        let from = from.to_canonical();
+        if !key.from.is_empty() && !key.from.iter().any(|network| network.contains(&from)) {
+            return Err(Refused::Elsewhere(name()));
+        }
+        Ok(key.principal.clone())
+    }
+}
+
+fn is_local(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

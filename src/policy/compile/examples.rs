@@ -1,0 +1,66 @@
+//! Examples inside rules: `allows` and `refuses`, judged every time the file is loaded.
+//!
+//! An example is of its rule, not of a profile: it is judged with every root of the file as `rw`, from the
+//! first of them, and a command that it launches by all rules that there are.
+
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::Compiler;
+use super::roots::Root;
+use super::rules::{Rules, Written};
+use crate::command::Word;
+use crate::policy::denial::Denial;
+use crate::policy::document::Mode;
+use crate::policy::grant::{Grant, RootGrant};
+use crate::policy::rule::View;
+use crate::vocab::AbsPath;
+
+impl Compiler<'_> {
+    pub(super) fn examples(&self, rules: &Rules, roots: &[Root]) {
+        let roots: Vec<RootGrant> = roots
+            .iter()
+            .map(|root| RootGrant {
+                name: root.name.clone(),
+                written: root.written.clone(),
+                canonical: root.canonical.clone(),
+                mode: Mode::Write,
+            })
+            .collect();
+        for written in rules.of_file() {
+            let others = rules.all().filter(|other| other.rule.name != written.rule.name);
+            let rules = std::iter::once(written).chain(others).map(|one| Arc::new(one.rule.clone()));
+            let grant = Grant { rules: rules.collect(), roots: roots.clone(), ..Grant::default() };
+            self.examples_of(written, &grant);
+        }
+    }
+
+    fn examples_of(&self, written: &Written, grant: &Grant) {
+        for example in &written.allows {
+            if let Err(denial) = judged(example, grant) {
+                self.notes.error(
+                    &example.span(),
+                    format!("this example is refused: {denial}"),
+                    "mend the rule, or the example",
+                );
+            }
+        }
+        for example in &written.refuses {
+            if judged(example, grant).is_ok() {
+                self.notes.error(&example.span(), "this example is allowed", "mend the rule, or the example");
+            }
+        }
+    }
+}
+
+fn judged(example: &Spanned<Vec<Spanned<String>>>, grant: &Grant) -> Result<(), Denial> {
+    let texts = example.get_ref().iter().map(|word| word.get_ref().clone());
+    let argv: Vec<Word> = Word::plain(texts);
+    let root = || AbsPath::parse("/").expect("`/` is absolute");
+    let directory = grant.default_directory().map_or_else(root, |root| root.written.clone());
+    if argv.is_empty() {
+        return Ok(());
+    }
+    grant.authorise(&argv, &View { roots: &grant.roots, directory }).map(|_| ())
+}

@@ -1,0 +1,201 @@
+//! A text becomes a policy, whole, or every mistake in it becomes a diagnostic.
+//!
+//! Each module reads the tables of its name; this one puts them in order.
+
+mod access;
+mod examples;
+mod kasm;
+mod profiles;
+mod roots;
+mod rules;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use super::diagnostic::{Diagnostic, Severity, Source};
+use super::document::{Notes, Octal, Table, parse};
+use super::host::Host;
+use super::limits::{Limits, Of};
+use super::{Gap, Policy};
+
+pub use kasm::{Kasm, KasmOutput, SecretSource};
+pub use server::{Listen, Log, LogFormat, Sandbox, Server};
+
+/// A tool that a policy may name.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownTool {
+    /// Its name.
+    pub name: &'static str,
+    /// The class that it belongs to, if any: `kasm:read`.
+    pub class: Option<&'static str>,
+    /// Whether this version has it.
+    pub served: bool,
+}
+
+/// What became of a text.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The policy, if there is no error.
+    pub policy: Option<Policy>,
+    /// Every error and warning, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Compiles a policy.
+pub fn compile(source: &Source, host: &dyn Host, tools: &[KnownTool]) -> Compiled {
+    let notes = Notes::new(source);
+    let policy = Compiler { notes: &notes, host, tools, file: &source.name }.policy(&source.text);
+    let (diagnostics, _) = notes.finish();
+    let sound = diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
+    Compiled { policy: policy.filter(|_| sound), diagnostics }
+}
+
+/// Every key that a policy file may hold, names of the author's choice written as `NAME`.
+pub fn keys() -> BTreeSet<String> {
+    let source = Source { name: String::new(), text: SPECIMEN.to_owned() };
+    let notes = Notes::new(&source);
+    Compiler { notes: &notes, host: &NoHost, tools: &[], file: "" }.policy(&source.text);
+    notes.finish().1
+}
+
+/// Holds one of each table whose name is the author's, so that each table's keys are asked for.
+const SPECIMEN: &str = "[server]\n[server.tls]\n[log]\n[root.a]\n[limits]\n[environment]\nset = {}\n[command.a.limits]\n\
+    [command.a.environment]\n[command.a.sub.b]\n[profile.a.limits]\n[profile.a.roots]\n[key.a.previous]\n[anonymous]\n\
+    [kasm.api_key]\n[kasm.api_secret]\n";
+
+/// What every module needs while it reads.
+struct Compiler<'c> {
+    notes: &'c Notes<'c>,
+    host: &'c dyn Host,
+    tools: &'c [KnownTool],
+    file: &'c str,
+}
+
+impl Compiler<'_> {
+    fn policy(&self, text: &str) -> Option<Policy> {
+        let document = parse(text, self.notes);
+        if self.notes.has_errors() {
+            // What stands behind a syntax error is guesswork: nobody is helped by mistakes in it.
+            return None;
+        }
+        let top = Table::root(&document, self.notes);
+        let server = self.server(&top);
+        let log = server::log(&top);
+        let limits = top.table("limits").map(|table| Limits::read(&table, Of::Calls)).unwrap_or_default();
+        let (environment, umask) = self.environment(&top);
+        let roots = self.roots(&top);
+        let users: Vec<_> = server.iter().flat_map(Server::accounts).cloned().collect();
+        let search =
+            environment.iter().find(|(name, _)| name == "PATH").map_or("/usr/bin:/bin", |(_, path)| path);
+        let rules = self.rules(&top, search, &users);
+        self.examples(&rules, &roots);
+        let profiles = self.profiles(&top, &rules, &roots, &profiles::Common { limits, environment, umask });
+        let access = self.access(&top, &profiles, server.as_ref());
+        let kasm = self.kasm(&top);
+        top.finish();
+        let policy = Policy {
+            server: server?,
+            log,
+            access: access?,
+            profiles: profiles.into_values().collect(),
+            kasm,
+            gaps: Vec::new(),
+            digest: digest(text),
+        };
+        Some(Policy { gaps: gaps(&policy), ..policy })
+    }
+
+    fn environment(&self, top: &Table<'_, '_>) -> (Vec<(String, String)>, u32) {
+        let default = || {
+            vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]
+        };
+        let Some(table) = top.table("environment") else { return (default(), 0o022) };
+        let mut variables = match table.entries::<String>("set") {
+            Some(set) => set.into_iter().map(|(name, value)| (name.into_inner(), value)).collect(),
+            None => default(),
+        };
+        for name in table.read::<Vec<toml::Spanned<String>>>("pass").unwrap_or_default() {
+            let name = name.into_inner();
+            if variables.iter().all(|(other, _)| *other != name)
+                && let Some(value) = self.host.variable(&name)
+            {
+                variables.push((name, value));
+            }
+        }
+        for (name, _) in &variables {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                self.notes.error(
+                    &table.span,
+                    format!("`{name}` cannot be the name of a variable"),
+                    "leave out `=`",
+                );
+            }
+        }
+        let umask = table.read("umask").map_or(0o022, |Octal(mask)| mask);
+        table.finish();
+        (variables, umask)
+    }
+}
+
+/// What this version does not hold in the kernel, whatever the policy says.
+fn gaps(policy: &Policy) -> Vec<Gap> {
+    let mut gaps = vec![
+        Gap::new(
+            "files",
+            "paths are judged in the arguments only: the kernel does not hold commands to their roots",
+        ),
+        Gap::new("programs", "the kernel does not hold commands to the programs of their rules"),
+        Gap::new("network", "the kernel does not keep commands off the network"),
+        Gap::new("spending", "memory, processes and file sizes of commands are not limited"),
+        Gap::new("signals", "commands of different calls share a user and can signal each other"),
+    ];
+    if policy.server.executor.is_none() || policy.server.daemon == policy.server.executor {
+        gaps.push(Gap::new("users", "kernos was not started as root: commands share the user of the daemon"));
+    }
+    if policy.server.tls {
+        gaps.push(Gap::new("tls", "TLS is not served: `tls` has no effect"));
+    }
+    if policy.kasm.is_some() {
+        gaps.push(Gap::new("kasm", "no Kasm tool is served: [kasm] has no effect"));
+    }
+    gaps
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// A host without anything, for [`keys`].
+struct NoHost;
+
+impl Host for NoHost {
+    fn program(&self, _: &str, _: &str, _: &[super::Account]) -> Result<super::Found, super::Missing> {
+        Err(super::Missing(String::new()))
+    }
+    fn directory(&self, _: &crate::vocab::AbsPath) -> Result<crate::vocab::AbsPath, super::Missing> {
+        Err(super::Missing(String::new()))
+    }
+    fn account(&self, _: &str) -> Result<super::Account, super::Missing> {
+        Err(super::Missing(String::new()))
+    }
+    fn unprivileged(&self) -> Option<super::Account> {
+        None
+    }
+    fn credential(&self, _: &str) -> Result<crate::vocab::Secret, super::Missing> {
+        Err(super::Missing(String::new()))
+    }
+    fn secret_file(&self, _: &crate::vocab::AbsPath) -> Result<crate::vocab::Secret, super::Missing> {
+        Err(super::Missing(String::new()))
+    }
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+}

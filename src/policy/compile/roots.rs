@@ -1,0 +1,64 @@
+//! `[root.NAME]`: places.
+
+use super::Compiler;
+use crate::policy::document::{Span, Table};
+use crate::vocab::AbsPath;
+
+/// A place, resolved.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    pub(super) name: String,
+    pub(super) written: AbsPath,
+    pub(super) canonical: AbsPath,
+}
+
+impl Compiler<'_> {
+    pub(super) fn roots(&self, top: &Table<'_, '_>) -> Vec<Root> {
+        let mut roots: Vec<(Root, Span)> = Vec::new();
+        for (name, table) in top.tables("root") {
+            let path = table.take::<AbsPath>("path");
+            table.finish();
+            let Some(path) = path else {
+                if table.place("path").is_none() {
+                    let message = format!("[{}] has no `path`", table.path);
+                    self.notes.error(&table.span, message, "for example path = \"/srv/work\"");
+                }
+                continue;
+            };
+            let (span, written) = (path.span(), path.into_inner());
+            match self.host.directory(&written) {
+                Ok(canonical) => {
+                    roots.push((Root { name: name.into_inner(), written, canonical }, span));
+                }
+                Err(missing) => {
+                    let message = format!("[{}]: {missing}", table.path);
+                    self.notes.error(&span, message, "create the directory, or name another");
+                }
+            }
+        }
+        self.overlaps(&roots);
+        roots.into_iter().map(|(root, _)| root).collect()
+    }
+
+    fn overlaps(&self, roots: &[(Root, Span)]) {
+        for (index, (inner, span)) in roots.iter().enumerate() {
+            if inner.canonical.as_str() == "/" {
+                self.notes.warning(
+                    span,
+                    "this root is the whole file system",
+                    "name the directories that are meant",
+                );
+            }
+            for (other, (outer, _)) in roots.iter().enumerate() {
+                let within = inner
+                    .canonical
+                    .beneath(&outer.canonical)
+                    .is_some_and(|rest| !rest.is_empty() || index > other);
+                if index != other && within && outer.canonical.as_str() != "/" {
+                    let message = format!("[root.{}] lies in [root.{}]", inner.name, outer.name);
+                    self.notes.warning(span, message, "the inner one decides in a profile that has both");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use crate::policy::testing::{FRAME, FakeHost, TOOLS, compiled, policy, printed};
+use crate::policy::{Access, DEFAULT, PRESETS, Refused, Severity, Source, compile};
+use crate::vocab::Secret;
+
+const EXAMPLE: &str = include_str!("../../../kernos.toml.example");
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let text = r#"
+[server]
+listen = ["0.0.0.0"]
+user = "nobody-here"
+sandbox = "require"
+[limits]
+tmeout = "30s"
+output = "1 potato"
+[root.work]
+path = "srv"
+[root.gone]
+path = "/missing"
+[command.cat]
+flags = ["n"]
+allows = [["cat", "x"]]
+[command.timeout]
+launches = 1
+[command.git]
+globals = ["-C=path"]
+[profile.dev]
+tools = ["shell_exec"]
+commands = ["cat", "@txt", "gti"]
+roots = { work = "wr" }
+[key.alice]
+sha256 = "abc"
+profile = "dve"
+[key.bob]
+profile = "dev"
+[kasm]
+url = "ftp://x"
+api_key = "hunter2"
+"#;
+    insta::assert_snapshot!(printed(&compiled(text).diagnostics));
+}
+
+#[test]
+fn a_syntax_error_has_its_place() {
+    insta::assert_snapshot!(printed(&compiled("[server\nlisten = [\n").diagnostics));
+}
+
+#[test]
+fn an_empty_file_says_what_is_missing() {
+    insta::assert_snapshot!(printed(&compiled("").diagnostics));
+}
+
+#[test]
+fn the_default_policy_lacks_only_a_key() {
+    for root in [true, false] {
+        let source = Source { name: "default".to_owned(), text: DEFAULT.to_owned() };
+        let diagnostics = compile(&source, &FakeHost { root }, TOOLS).diagnostics;
+        let messages: Vec<_> = diagnostics.iter().map(|one| one.message.as_str()).collect();
+        assert_eq!(messages, ["nobody may come: there is no [key.NAME]"]);
+    }
+    let digest = "1".repeat(64);
+    let with_key = format!("{DEFAULT}\n[key.me]\nsha256 = \"{digest}\"\nprofile = \"default\"\n");
+    assert_eq!(printed(&compiled(&with_key).diagnostics), "");
+}
+
+#[test]
+fn the_shipped_example_is_sound() {
+    let diagnostics = compiled(EXAMPLE).diagnostics;
+    let errors: Vec<_> = diagnostics.iter().filter(|one| one.severity == Severity::Error).cloned().collect();
+    assert_eq!(printed(&errors), "");
+}
+
+#[test]
+fn every_preset_is_sound_when_it_is_written_in_a_file() {
+    let rules =
+        PRESETS.split_once("\n[command.ls]").map(|(_, rules)| format!("[command.ls]{rules}")).unwrap();
+    let text = format!(
+        "{FRAME}\n[profile.dev]\ncommands = [\"@kernos-classic\"]\nroots = {{ work = \"rw\" }}\n{rules}"
+    );
+    let errors: Vec<_> =
+        compiled(&text).diagnostics.into_iter().filter(|one| one.severity == Severity::Error).collect();
+    assert_eq!(printed(&errors), "");
+}
+
+#[test]
+fn the_classic_group_holds_the_63_names_of_the_predecessor() {
+    let text =
+        format!("{FRAME}\n[profile.dev]\ncommands = [\"@kernos-classic\"]\nroots = {{ work = \"rw\" }}\n");
+    let policy = policy(&text);
+    let grant = policy.access().principal("alice").unwrap().grant();
+    let mut names: Vec<_> = grant.rules().map(crate::policy::Rule::name).collect();
+    names.sort_unstable();
+    let mut expected: Vec<_> = "ls cat head tail grep find wc file stat mkdir touch cp mv rm chmod pwd tree du df sed \
+        awk sort uniq cut tr tee curl wget ping nc dig host ps pgrep kill pkill nohup timeout python3 pip node npm npx \
+        pnpm git make tar gzip gunzip zip unzip whoami id uname hostname date uptime free which env printenv \
+        run-captured jq"
+        .split_whitespace()
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn an_example_that_does_not_hold_is_an_error() {
+    let rule = "[profile.dev]\n[command.cat]\noperands = \"path\"\nflags = [\"-n\"]\n\
+        allows = [[\"cat\", \"-Z\"]]\nrefuses = [[\"cat\", \"notes.txt\"], [\"cat\", \"/etc/shadow\"]]\n";
+    insta::assert_snapshot!(printed(&compiled(&format!("{FRAME}{rule}")).diagnostics));
+}
+
+#[test]
+fn what_is_not_enforced_is_told_where_it_is_written() {
+    let rule = "[profile.dev]\ntools = [\"kasm:read\"]\nmay = [\"jobs\"]\n[limits]\nmemory = \"1GiB\"\n\
+        [command.make]\nspawns = [\"cc\"]\nhelpers = [\"/bin/sh\"]\nnetwork = [\"tcp:443\", \"dns\"]\n";
+    insta::assert_snapshot!(printed(&compiled(&format!("{FRAME}{rule}")).diagnostics));
+}
+
+#[test]
+fn root_needs_two_users_and_anybody_else_none() {
+    let text = "[server]\nsandbox = \"off\"\n[anonymous]\nprofile = \"p\"\n[profile.p]\n";
+    let source = Source { name: "kernos.toml".to_owned(), text: text.to_owned() };
+    assert!(compile(&source, &FakeHost { root: true }, TOOLS).policy.is_none());
+    let unprivileged = compile(&source, &FakeHost { root: false }, TOOLS).policy.unwrap();
+    assert!(unprivileged.gaps().iter().any(|gap| gap.code == "users"));
+}
+
+fn access(keys: &str) -> Access {
+    policy(&format!("{FRAME}[profile.dev]\n{keys}")).access().clone()
+}
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn who(access: &Access, key: Option<&str>, from: &str, forwarded: bool, at: u64) -> Result<String, Refused> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+    let principal = access.identify(key.map(Secret::new).as_ref(), from.parse().unwrap(), forwarded, now);
+    principal.map(|principal| principal.name().to_owned())
+}
+
+#[test]
+fn a_key_is_known_by_its_digest_its_age_and_its_source() {
+    let digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+    let old = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9";
+    let access = access(&format!(
+        "[key.foo]\nsha256 = \"{digest}\"\nprevious = {{ sha256 = \"{old}\", until = 2030-01-01 }}\n\
+        profile = \"dev\"\nexpires = 2031-01-01\nfrom = [\"10.0.0.0/8\"]\n[key.ci]\ncredential = \"ci-key\"\nprofile = \"dev\"\n"
+    ));
+    let (in_2029, in_2030, in_2032) = (1_861_920_000, 1_893_542_400, 1_956_528_000);
+    assert_eq!(who(&access, Some("foo"), "10.1.2.3", false, in_2029), Ok("foo".to_owned()));
+    assert_eq!(who(&access, Some("foo"), "::ffff:10.1.2.3", false, in_2029), Ok("foo".to_owned()));
+    assert_eq!(who(&access, Some("bar"), "10.1.2.3", false, in_2029), Ok("foo".to_owned()));
+    assert_eq!(
+        who(&access, Some("bar"), "10.1.2.3", false, in_2030),
+        Err(Refused::Expired("foo".to_owned()))
+    );
+    assert_eq!(
+        who(&access, Some("foo"), "10.1.2.3", false, in_2032),
+        Err(Refused::Expired("foo".to_owned()))
+    );
+    assert_eq!(
+        who(&access, Some("foo"), "11.1.2.3", false, in_2029),
+        Err(Refused::Elsewhere("foo".to_owned()))
+    );
+    assert_eq!(who(&access, Some("baz"), "10.1.2.3", false, in_2029), Err(Refused::Unknown));
+    assert_eq!(who(&access, Some("kernos_credential_ci-key"), "::1", false, in_2029), Ok("ci".to_owned()));
+    assert_eq!(access.identify(None, HERE, false, SystemTime::now()).unwrap_err(), Refused::NoKey);
+}
+
+#[test]
+fn open_access_is_for_this_host_unless_it_is_written_otherwise() {
+    let local = access("[anonymous]\nprofile = \"dev\"\n");
+    assert_eq!(who(&local, None, "127.0.0.1", false, 0), Ok("anonymous".to_owned()));
+    assert_eq!(who(&local, None, "127.0.0.1", true, 0), Err(Refused::Forwarded));
+    assert_eq!(who(&local, None, "192.0.2.1", false, 0), Err(Refused::Remote));
+    assert_eq!(who(&local, Some("wrong"), "127.0.0.1", false, 0), Err(Refused::Unknown));
+    let remote = access("[anonymous]\nprofile = \"dev\"\nremote = true\n");
+    assert_eq!(who(&remote, None, "192.0.2.1", false, 0), Ok("anonymous".to_owned()));
+    assert_eq!(who(&remote, None, "192.0.2.1", true, 0), Err(Refused::Forwarded));
+}
+
+#[test]
+fn open_access_on_a_public_address_is_an_error() {
+    let text = FRAME.replace("[server]", "[server]\nlisten = [\"0.0.0.0:22021\"]");
+    let mut found = compiled(&format!("{text}[profile.dev]\n[anonymous]\nprofile = \"dev\"\n")).diagnostics;
+    found.retain(|one| one.severity == Severity::Error);
+    let messages: Vec<_> = found.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(messages, ["open access on an address that others can reach"]);
+}
+
+#[test]
+fn two_keys_are_never_the_same() {
+    let same = "[profile.dev]\n[key.bob]\nprofile = \"dev\"\n\
+        sha256 = \"0000000000000000000000000000000000000000000000000000000000000001\"\n";
+    let messages: Vec<_> =
+        compiled(&format!("{FRAME}{same}")).diagnostics.into_iter().map(|one| one.message).collect();
+    assert_eq!(messages, ["[key.bob] has the same key as [key.alice]"]);
+}
+
+#[test]
+fn every_key_of_the_reference_is_known_and_every_known_key_is_in_it() {
+    let reference = include_str!("../../../docs/policy.md");
+    let rows = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rows = rows.filter(|row| row.starts_with(|c: char| c.is_ascii_lowercase()));
+    let explained: std::collections::BTreeSet<String> = rows.map(str::to_owned).collect();
+    let mut known = super::keys();
+    // Of the limits of commands and profiles the reference says that their keys are those of [limits].
+    known.retain(|key| !key.contains(".limits."));
+    let missing: Vec<_> = known.difference(&explained).collect();
+    let invented: Vec<_> = explained.difference(&known).collect();
+    assert!(
+        missing.is_empty() && invented.is_empty(),
+        "not explained: {missing:?}; explained and unknown: {invented:?}"
+    );
+}

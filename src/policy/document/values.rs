@@ -1,0 +1,351 @@
+//! Values of a policy file: each type knows what it expects and says so once.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use ipnet::IpNet;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::{Field, suggestion};
+use crate::vocab::{AbsPath, Secret};
+
+/// A type that a value of the file can be read as.
+pub(in crate::policy) trait FromValue: Sized {
+    /// Reads the value, or notes what is wrong with it.
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self>;
+}
+
+/// What a value is called in messages.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn mistaken<T>(value: &Spanned<DeValue<'_>>, field: &Field<'_>, expected: &str, example: &str) -> Option<T> {
+    let message = format!("`{}` must be {expected}, not {}", field.path, kind(value.get_ref()));
+    field.notes.error(&value.span(), message, format!("for example {example}"));
+    None
+}
+
+/// Reads a string by a function whose error says what is wrong.
+fn text<T>(
+    value: &Spanned<DeValue<'_>>,
+    field: &Field<'_>,
+    expected: &str,
+    example: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    let Some(text) = value.get_ref().as_str() else { return mistaken(value, field, expected, example) };
+    match read(text) {
+        Ok(read) => Some(read),
+        Err(wrong) => {
+            let message = format!("`{}` must be {expected}: {wrong}", field.path);
+            field.notes.error(&value.span(), message, format!("for example {example}"));
+            None
+        }
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "a string without NUL", "\"text\"", |text| {
+            if text.contains('\0') { Err("it holds a NUL".to_owned()) } else { Ok(text.to_owned()) }
+        })
+    }
+}
+
+impl FromValue for Secret {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "a string", "\"…\"", |text| Ok(Self::new(text)))
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        value.get_ref().as_bool().or_else(|| mistaken(value, field, "a boolean", "true"))
+    }
+}
+
+impl FromValue for u64 {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        let integer = value.get_ref().as_integer();
+        match integer.map(|integer| Self::from_str_radix(integer.as_str(), integer.radix())) {
+            Some(Ok(number)) if number > 0 => Some(number),
+            Some(_) => {
+                let message = format!("`{}` must be a whole number from 1", field.path);
+                field.notes.error(&value.span(), message, "");
+                None
+            }
+            None => mistaken(value, field, "a whole number", "64"),
+        }
+    }
+}
+
+impl<T: FromValue> FromValue for Vec<Spanned<T>> {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        let Some(array) = value.get_ref().as_array() else {
+            return mistaken(value, field, "an array", "[…]");
+        };
+        let element = |(index, element): (usize, &Spanned<DeValue<'_>>)| {
+            let field = Field { path: format!("{}[{index}]", field.path), notes: field.notes };
+            T::from_value(element, &field).map(|read| Spanned::new(element.span(), read))
+        };
+        // Every element is read before the first mistake counts, so that each is noted.
+        let elements: Vec<Option<Spanned<T>>> = array.iter().enumerate().map(element).collect();
+        elements.into_iter().collect()
+    }
+}
+
+/// A list, or a single element in its place.
+pub(in crate::policy) struct OneOrMany<T>(pub(in crate::policy) Vec<Spanned<T>>);
+
+impl<T: FromValue> FromValue for OneOrMany<T> {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Array(_) => Vec::from_value(value, field).map(Self),
+            _ => Some(Self(vec![Spanned::new(value.span(), T::from_value(value, field)?)])),
+        }
+    }
+}
+
+/// A number from 0.
+pub(in crate::policy) struct WholeNumber(pub(in crate::policy) usize);
+
+impl FromValue for WholeNumber {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        let integer = value.get_ref().as_integer();
+        let number =
+            integer.and_then(|integer| usize::from_str_radix(integer.as_str(), integer.radix()).ok());
+        number.map(Self).or_else(|| mistaken(value, field, "a whole number from 0", "1"))
+    }
+}
+
+/// A user's name, or number.
+pub(in crate::policy) struct NameOrNumber(pub(in crate::policy) String);
+
+impl FromValue for NameOrNumber {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Integer(_) => {
+                WholeNumber::from_value(value, field).map(|number| Self(number.0.to_string()))
+            }
+            DeValue::String(_) => String::from_value(value, field).map(Self),
+            _ => mistaken(value, field, "a user's name or number", "\"kernos\""),
+        }
+    }
+}
+
+/// A SHA-256 digest in hexadecimal.
+pub(in crate::policy) struct Digest256(pub(in crate::policy) [u8; 32]);
+
+impl FromValue for Digest256 {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "64 hexadecimal digits", "what `kernos key hash` prints", |text| {
+            let wrong = || "it is the SHA-256 of a key, never the key itself".to_owned();
+            if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Err(wrong());
+            }
+            let mut digest = [0; 32];
+            for (index, byte) in digest.iter_mut().enumerate() {
+                *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| wrong())?;
+            }
+            Ok(Self(digest))
+        })
+    }
+}
+
+impl FromValue for Duration {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "a duration", "\"30s\"", |text| {
+            let (number, unit) = amount(text)?;
+            let millis = match unit {
+                "ms" => 1,
+                "s" => 1_000,
+                "min" | "m" => 60_000,
+                "h" => 3_600_000,
+                _ => return Err("its unit is one of ms, s, m, h".to_owned()),
+            };
+            let millis = number.checked_mul(millis).ok_or("it is too long")?;
+            if millis == 0 { Err("it is zero".to_owned()) } else { Ok(Self::from_millis(millis)) }
+        })
+    }
+}
+
+/// A number of bytes: `"1MiB"`, or an integer.
+#[derive(Clone, Copy)]
+pub(in crate::policy) struct Amount(pub(in crate::policy) u64);
+
+impl FromValue for Amount {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        if value.get_ref().is_integer() {
+            return u64::from_value(value, field).map(Self);
+        }
+        text(value, field, "a size in bytes", "\"512MiB\"", |text| {
+            let (number, unit) = amount(text)?;
+            let bytes: u64 = match unit {
+                "B" => 1,
+                "KiB" => 1 << 10,
+                "MiB" => 1 << 20,
+                "GiB" => 1 << 30,
+                "TiB" => 1 << 40,
+                "kB" => 1_000,
+                "MB" => 1_000_000,
+                "GB" => 1_000_000_000,
+                _ => return Err("its unit is one of B, KiB, MiB, GiB, TiB, kB, MB, GB".to_owned()),
+            };
+            let bytes = number.checked_mul(bytes).ok_or("it is too large")?;
+            if bytes == 0 { Err("it is zero".to_owned()) } else { Ok(Self(bytes)) }
+        })
+    }
+}
+
+fn amount(text: &str) -> Result<(u64, &str), String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number = text[..digits].parse().map_err(|_| "it starts with a whole number".to_owned())?;
+    Ok((number, text[digits..].trim_start()))
+}
+
+/// So many calls in so much time: `"60/min"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many calls.
+    pub calls: u32,
+    /// In which time.
+    pub per: Duration,
+}
+
+impl FromValue for Rate {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "a rate", "\"60/min\"", |text| {
+            let (calls, unit) = text.split_once('/').ok_or("it is a number, a slash and s, min, h or d")?;
+            let calls = calls.trim().parse().map_err(|_| "it starts with a whole number")?;
+            let seconds = match unit.trim() {
+                "s" => 1,
+                "m" | "min" => 60,
+                "h" => 3_600,
+                "d" => 86_400,
+                _ => return Err("its unit is one of s, min, h, d".to_owned()),
+            };
+            if calls == 0 {
+                return Err("it allows nothing: leave the tool out of `tools` instead".to_owned());
+            }
+            Ok(Self { calls, per: Duration::from_secs(seconds) })
+        })
+    }
+}
+
+impl FromValue for AbsPath {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "an absolute path", "\"/srv/work\"", |text| {
+            Self::parse(text).map_err(|_| format!("`{}` does not start with `/`", text.escape_debug()))
+        })
+    }
+}
+
+impl FromValue for IpNet {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "a network or an address", "\"10.10.0.0/16\"", |text| {
+            let network = text.parse().or_else(|_| text.parse().map(std::net::IpAddr::into));
+            network.map_err(|_: std::net::AddrParseError| format!("`{text}` is neither"))
+        })
+    }
+}
+
+impl FromValue for SocketAddr {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "an address and a port", "\"127.0.0.1:22021\"", |text| {
+            text.parse().map_err(|_| format!("`{text}` is not an IP address with a port"))
+        })
+    }
+}
+
+/// A date or a time; a date without a time lasts to its end, in UTC.
+impl FromValue for SystemTime {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        let example = "2027-06-30 or 2027-06-30T12:00:00Z";
+        let Some(date) = value.get_ref().as_datetime() else {
+            return mistaken(value, field, "a date", example);
+        };
+        let written = date.to_string();
+        let moment = match (date.date, date.time, date.offset) {
+            (Some(_), Some(_), Some(_)) => written.parse().ok(),
+            (Some(_), None, None) => format!("{written}T23:59:59Z").parse().ok(),
+            _ => None,
+        };
+        moment.map(|moment: jiff::Timestamp| moment.into()).or_else(|| {
+            let message = format!("`{}` must be a date, or a time with its offset from UTC", field.path);
+            field.notes.error(&value.span(), message, format!("for example {example}"));
+            None
+        })
+    }
+}
+
+/// A word out of a fixed few.
+pub(in crate::policy) trait Choice: Copy + 'static {
+    /// The words and what they mean.
+    const CHOICES: &'static [(&'static str, Self)];
+}
+
+impl<T: Choice> FromValue for T {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        let words = || T::CHOICES.iter().map(|(word, _)| *word);
+        let expected = format!("one of {}", words().collect::<Vec<_>>().join(", "));
+        let Some(text) = value.get_ref().as_str() else {
+            return mistaken(value, field, &expected, &format!("\"{}\"", T::CHOICES[0].0));
+        };
+        let found = T::CHOICES.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
+        if found.is_none() {
+            let message = format!("`{}` must be {expected}, not `{text}`", field.path);
+            field.notes.error(&value.span(), message, suggestion(text, words()));
+        }
+        found
+    }
+}
+
+/// What may be done beneath a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// `ro`: read.
+    Read,
+    /// `rw`: read and write; nothing in it is executed.
+    Write,
+    /// `rwx`: read, write, and run what is there.
+    Execute,
+}
+
+impl Choice for Mode {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("ro", Self::Read), ("rw", Self::Write), ("rwx", Self::Execute)];
+}
+
+impl Mode {
+    /// As the policy writes it.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Read => "ro",
+            Self::Write => "rw",
+            Self::Execute => "rwx",
+        }
+    }
+}
+
+/// A file mode creation mask in octal: `"022"`.
+#[derive(Clone, Copy)]
+pub(in crate::policy) struct Octal(pub(in crate::policy) u32);
+
+impl FromValue for Octal {
+    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        text(value, field, "an octal mask", "\"022\"", |text| match u32::from_str_radix(text, 8) {
+            Ok(mask) if mask <= 0o777 => Ok(Self(mask)),
+            _ => Err(format!("`{text}` is not between 000 and 777")),
+        })
+    }
+}
