@@ -24,4 +24,5 @@
 
 pub mod command;
 pub mod policy;
+pub mod sandbox;
 pub mod vocab;
