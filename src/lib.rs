@@ -23,6 +23,7 @@
 //! - Metrics and audit events are written in [`http`] only; lower floors return facts.
 
 pub mod command;
+pub mod exec;
 pub mod policy;
 pub mod sandbox;
 pub mod vocab;
