@@ -26,4 +26,5 @@ pub mod command;
 pub mod exec;
 pub mod policy;
 pub mod sandbox;
+pub mod tools;
 pub mod vocab;
