@@ -24,6 +24,7 @@
 
 pub mod command;
 pub mod exec;
+pub mod http;
 pub mod policy;
 pub mod sandbox;
 pub mod tools;

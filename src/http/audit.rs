@@ -1,0 +1,186 @@
+//! What is put on record: one event a decision.
+//!
+//! Never a key, standard input, or a byte of output.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::tools::{Account, Decision};
+
+/// A command is cut at this length: long enough for what people type, short enough for a datagram.
+const COMMAND_MAX: usize = 16 * 1024;
+
+/// A decision. Its fields are the record's, `key` being `KERNOS_KEY` in the journal and `key` in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Event {
+    /// Whose key it was; none where it was no key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    pub decision: Decision,
+    /// The rules that allowed it, or the one that did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Why not, as a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The words as a JSON array.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The digest of the whole command, where it was cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
+    pub duration_us: u64,
+    /// Where it came from.
+    pub from: IpAddr,
+    pub request_id: String,
+}
+
+impl Event {
+    /// The event of a call that was answered.
+    pub(super) fn of_call(key: &str, tool: &str, account: &Account, duration: Duration) -> Self {
+        let (command, command_sha256) = match &account.command[..] {
+            [] => (None, None),
+            words => {
+                let (text, digest) = written(words);
+                (Some(text), digest)
+            }
+        };
+        Self {
+            key: Some(key.to_owned()),
+            tool: Some(escaped(tool)),
+            decision: account.decision,
+            rule: account.rule.clone(),
+            reason: account.reason,
+            command,
+            command_sha256,
+            outcome: Some(account.outcome),
+            status: account.status,
+            ..Self::refused("", duration)
+        }
+    }
+
+    /// The event of a request that was turned away before it was known whose it is.
+    pub(super) fn refused(reason: &'static str, duration: Duration) -> Self {
+        Self {
+            key: None,
+            tool: None,
+            decision: Decision::Refused,
+            rule: None,
+            reason: Some(reason),
+            command: None,
+            command_sha256: None,
+            outcome: None,
+            status: None,
+            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            from: IpAddr::from([0, 0, 0, 0]),
+            request_id: String::new(),
+        }
+    }
+
+    /// Where it came from, and as which request.
+    pub(super) fn at(self, from: IpAddr, request_id: &str) -> Self {
+        Self { from, request_id: request_id.to_owned(), ..self }
+    }
+
+    /// The event in one sentence.
+    pub(super) fn sentence(&self) -> String {
+        let key = self.key.as_deref().unwrap_or("nobody known");
+        let tool = self.tool.as_deref().unwrap_or("a request");
+        let mut text = match self.decision {
+            Decision::Allowed => format!("{tool} by {key}: {}", self.outcome.unwrap_or("allowed")),
+            Decision::Denied => format!("{tool} by {key}: denied"),
+            Decision::Refused => format!("{tool} by {key}: refused"),
+        };
+        if let Some(status) = self.status {
+            let _ = write!(text, " {status}");
+        }
+        if let Some(reason) = self.reason {
+            let _ = write!(text, " ({reason})");
+        }
+        if let Some(command) = &self.command {
+            let _ = write!(text, " {command}");
+        }
+        text
+    }
+
+    /// syslog(3)'s severity: a call is information, a *no* a notice, an unknown caller a warning.
+    pub(super) fn priority(&self) -> u8 {
+        match self.decision {
+            Decision::Allowed => 6,
+            Decision::Denied => 5,
+            Decision::Refused => 4,
+        }
+    }
+}
+
+/// The words as a JSON array, cut, and the digest of the whole where it was.
+fn written(words: &[String]) -> (String, Option<String>) {
+    let whole = escaped(&serde_json::to_string(words).expect("strings always serialise"));
+    if whole.len() <= COMMAND_MAX {
+        return (whole, None);
+    }
+    let digest = Sha256::digest(whole.as_bytes()).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let end = (0..=COMMAND_MAX).rev().find(|end| whole.is_char_boundary(*end)).unwrap_or(0);
+    (format!("{}…", &whole[..end]), Some(digest))
+}
+
+/// Every character that could move a terminal's cursor or turn its text around, as JSON writes them.
+pub(super) fn escaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        let code = u32::from(character);
+        let turns_text = matches!(code, 0x061c | 0x200e..=0x200f | 0x2028..=0x202e | 0x2066..=0x2069);
+        if character.is_control() || turns_text {
+            let _ = write!(plain, "\\u{code:04x}");
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_an_array_in_which_nothing_moves_the_cursor() {
+        let words = ["echo".to_owned(), "a\n\u{1b}[2J\u{9b}\u{202e}\"é".to_owned()];
+        assert_eq!(written(&words), (r#"["echo","a\n\u001b[2J\u009b\u202e\"é"]"#.to_owned(), None));
+    }
+
+    #[test]
+    fn a_long_command_is_cut_between_characters_and_told_by_its_digest() {
+        let (text, digest) = written(&["é".repeat(20_000)]);
+        assert!(text.len() <= COMMAND_MAX + "…".len() && text.ends_with("é…"));
+        assert_eq!(digest.map(|digest| digest.len()), Some(64));
+    }
+
+    #[test]
+    fn a_call_in_one_sentence() {
+        let account = Account {
+            decision: Decision::Allowed,
+            outcome: "exited",
+            status: Some(1),
+            command: vec!["ls".to_owned(), "x".to_owned()],
+            ..Account::default()
+        };
+        let event = Event::of_call("alice", "shell_execute", &account, Duration::from_millis(1));
+        assert_eq!(event.sentence(), r#"shell_execute by alice: exited 1 ["ls","x"]"#);
+        let refused = Event::refused("unknown-key", Duration::ZERO);
+        assert_eq!(refused.sentence(), "a request by nobody known: refused (unknown-key)");
+    }
+}

@@ -1,0 +1,140 @@
+//! Who asks: a key in a header becomes a principal in the request, and the key goes no further.
+//!
+//! A key in the query is never read: addresses end up in logs and histories.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::audit::Event;
+use super::call::Caller;
+use super::client::Client;
+use super::door::Door;
+use super::observe::Origin;
+use super::reply;
+use crate::policy::Refused;
+use crate::vocab::Secret;
+
+const API_KEY: &str = "x-api-key";
+
+/// Answers 401, or hands the request on with its [`Caller`] and without its key.
+pub(super) async fn authenticate(
+    State(door): State<Arc<Door>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let Some(Origin { peer, request_id }) = request.extensions().get::<Origin>().cloned() else {
+        return reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the request has no origin");
+    };
+    let policy = door.policy();
+    let client = Client::of(peer, request.headers(), &policy.server().proxies);
+    let presented = presented(request.headers());
+    let identified = match &presented {
+        Ok(key) => policy
+            .access()
+            .identify(key.as_ref(), client.address, client.forwarded, SystemTime::now())
+            .map_err(|refused| named(&refused)),
+        Err(Ambiguous) => Err(("two-keys", None)),
+    };
+    let principal = match identified {
+        Ok(principal) => principal,
+        Err((reason, key)) => {
+            door.metrics.unauthenticated(reason);
+            let event = Event { key, ..Event::refused(reason, begun.elapsed()) };
+            door.record.write(&event.at(client.address, &request_id));
+            return unauthorized(!matches!(presented, Ok(None)));
+        }
+    };
+    request.headers_mut().remove(header::AUTHORIZATION);
+    request.headers_mut().remove(API_KEY);
+    request.extensions_mut().insert(Caller { principal, address: client.address, request_id });
+    next.run(request).await
+}
+
+/// Several keys that differ, or a credential that is no key.
+#[derive(Debug, PartialEq)]
+struct Ambiguous;
+
+/// The key that the request shows, in either header or in both.
+fn presented(headers: &HeaderMap) -> Result<Option<Secret>, Ambiguous> {
+    let bearer = headers.get_all(header::AUTHORIZATION).iter().map(|value| bearer(value));
+    let plain = headers.get_all(API_KEY).iter().map(|value| value.to_str().ok().map(str::trim));
+    let mut key: Option<&str> = None;
+    for shown in bearer.chain(plain) {
+        match (shown, key) {
+            (Some(shown), None) => key = Some(shown),
+            (Some(shown), Some(key)) if shown == key => {}
+            _ => return Err(Ambiguous),
+        }
+    }
+    Ok(key.map(Secret::new))
+}
+
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+/// The same for every wrong key, so that nothing can be learnt from it (RFC 6750, 3.1).
+fn unauthorized(shown: bool) -> Response<Body> {
+    let (challenge, text) = if shown {
+        (r#"Bearer realm="kernos", error="invalid_token""#, "Unauthorized: the key is not valid here")
+    } else {
+        (
+            r#"Bearer realm="kernos""#,
+            "Unauthorized: show a key, as `Authorization: Bearer KEY` or as `X-Api-Key: KEY`",
+        )
+    };
+    let mut response = reply::json_rpc_error(StatusCode::UNAUTHORIZED, reply::INVALID_REQUEST, text);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+/// A word for it, and whose key it was where that is known: for the record, never for the caller.
+fn named(refused: &Refused) -> (&'static str, Option<String>) {
+    match refused {
+        Refused::NoKey => ("no-key", None),
+        Refused::Unknown => ("unknown", None),
+        Refused::Expired(name) => ("expired", Some(name.clone())),
+        Refused::Elsewhere(name) => ("elsewhere", Some(name.clone())),
+        Refused::Remote => ("remote", None),
+        Refused::Forwarded => ("forwarded", None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(fields: &[(&'static str, &'static str)]) -> Result<Option<String>, Ambiguous> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        presented(&headers).map(|key| key.map(|key| key.expose().to_owned()))
+    }
+
+    #[test]
+    fn a_key_is_taken_from_either_header() {
+        let found = Ok(Some("k".to_owned()));
+        assert_eq!(key(&[("authorization", "Bearer k")]), found);
+        assert_eq!(key(&[("authorization", "bearer   k ")]), found);
+        assert_eq!(key(&[("x-api-key", "k")]), found);
+        assert_eq!(key(&[("x-api-key", "k"), ("authorization", "Bearer k")]), found);
+        assert_eq!(key(&[]), Ok(None));
+    }
+
+    #[test]
+    fn keys_that_differ_and_credentials_that_are_no_key_are_refused() {
+        assert_eq!(key(&[("x-api-key", "k"), ("authorization", "Bearer other")]), Err(Ambiguous));
+        assert_eq!(key(&[("x-api-key", "k"), ("x-api-key", "other")]), Err(Ambiguous));
+        assert_eq!(key(&[("authorization", "Basic azpr")]), Err(Ambiguous));
+        assert_eq!(key(&[("authorization", "Bearer")]), Err(Ambiguous));
+    }
+}

@@ -1,0 +1,189 @@
+//! How often and how many at once: each key has its own budget.
+//!
+//! Calls beyond `concurrent` wait in a queue of a bounded length; what does not fit is refused at once, with
+//! the limit named, because an agent that waits without knowing only tries again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Waiting calls for each that runs: enough for a burst, few enough that the last one waits minutes at most.
+const QUEUE: usize = 4;
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// Calls, and in which time.
+    pub rate: Option<(u32, Duration)>,
+    /// Calls at once.
+    pub concurrent: usize,
+}
+
+/// Why a call must wait, in words for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Exhausted {
+    /// Too many calls in the time.
+    #[error("this key may make {calls} calls in {}: try again in {}", seconds(*.per), seconds(*.again))]
+    Rate { calls: u32, per: Duration, again: Duration },
+    /// The queue is full too.
+    #[error(
+        "this key may run {concurrent} calls at once and have {queue} more waiting: try again when one has ended"
+    )]
+    Concurrent { concurrent: usize, queue: usize },
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_millis().div_ceil(1000))
+}
+
+impl Exhausted {
+    /// As a label.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Rate { .. } => "rate",
+            Self::Concurrent { .. } => "concurrent",
+        }
+    }
+}
+
+/// The budgets of all keys. Their number is the policy's number of keys.
+#[derive(Debug, Default)]
+pub(super) struct Budgets(Mutex<HashMap<String, Arc<Budget>>>);
+
+/// The budget of one key.
+#[derive(Debug)]
+pub(super) struct Budget {
+    terms: Terms,
+    /// When the next call would be on time, were they evenly spread (GCRA).
+    next: Mutex<Instant>,
+    slots: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Budgets {
+    /// The budget of a key; a fresh one where its terms have changed.
+    pub(super) fn of(&self, key: &str, terms: Terms) -> Arc<Budget> {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match budgets.get(key) {
+            Some(budget) if budget.terms == terms => Arc::clone(budget),
+            _ => {
+                let budget = Arc::new(Budget::new(terms));
+                budgets.insert(key.to_owned(), Arc::clone(&budget));
+                budget
+            }
+        }
+    }
+}
+
+impl Budget {
+    fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            next: Mutex::new(Instant::now()),
+            slots: Arc::new(Semaphore::new(terms.concurrent.max(1))),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// A slot to run in, waiting for one where the queue has room.
+    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit, Exhausted> {
+        self.on_time(Instant::now())?;
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Ok(slot);
+        }
+        let (concurrent, queue) = (self.terms.concurrent, self.terms.concurrent * QUEUE);
+        let _place = Place::take(&self.waiting, queue).ok_or(Exhausted::Concurrent { concurrent, queue })?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        Ok(slot.expect("the semaphore is never closed"))
+    }
+
+    /// Counts a call against the rate: a whole burst may come at once, then one each `per / calls`.
+    fn on_time(&self, now: Instant) -> Result<(), Exhausted> {
+        let Some((calls, per)) = self.terms.rate else {
+            return Ok(());
+        };
+        let spacing = per / calls.max(1);
+        let burst = per.saturating_sub(spacing);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = (*next).max(now);
+        let early = due.duration_since(now);
+        if let Some(again) = early.checked_sub(burst).filter(|again| !again.is_zero()) {
+            return Err(Exhausted::Rate { calls, per, again });
+        }
+        *next = due + spacing;
+        Ok(())
+    }
+}
+
+/// A place in the queue, given back when dropped.
+struct Place<'b>(&'b AtomicUsize);
+
+impl<'b> Place<'b> {
+    fn take(waiting: &'b AtomicUsize, queue: usize) -> Option<Self> {
+        let more = |length: usize| (length < queue).then_some(length + 1);
+        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    const TERMS: Terms = Terms { rate: Some((3, Duration::from_secs(60))), concurrent: 1 };
+
+    #[test]
+    fn a_burst_is_let_through_and_then_one_call_a_share_of_the_time() {
+        let budget = Budget::new(TERMS);
+        let start = Instant::now();
+        let at = |seconds| budget.on_time(start + Duration::from_secs(seconds)).is_ok();
+        assert_eq!([at(0), at(0), at(0), at(0)], [true, true, true, false]);
+        assert_eq!([at(19), at(21), at(21), at(41)], [false, true, false, true]);
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_come_back() {
+        let budget = Budget::new(TERMS);
+        let start = Instant::now();
+        let last = (0..4).map(|_| budget.on_time(start)).last().unwrap();
+        assert!(
+            last.unwrap_err().to_string().starts_with("this key may make 3 calls in 60 s: try again in "),
+        );
+    }
+
+    #[test]
+    fn calls_wait_in_a_queue_of_a_bounded_length() {
+        let budget = Budget::new(Terms { rate: None, concurrent: 1 });
+        let running = budget.enter().now_or_never().unwrap().unwrap();
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(budget.enter())).collect();
+        assert!(waiting.iter_mut().all(|call| call.now_or_never().is_none()));
+        assert_eq!(
+            budget.enter().now_or_never().unwrap().unwrap_err(),
+            Exhausted::Concurrent { concurrent: 1, queue: 4 }
+        );
+        drop(waiting.pop());
+        assert!(budget.enter().now_or_never().is_none(), "a place that was given up is free");
+        drop(running);
+        assert!(waiting.remove(0).now_or_never().unwrap().is_ok(), "the first to wait is the first to run");
+    }
+
+    #[test]
+    fn a_key_keeps_its_budget_until_its_terms_change() {
+        let budgets = Budgets::default();
+        let first = budgets.of("alice", TERMS);
+        assert!(Arc::ptr_eq(&first, &budgets.of("alice", TERMS)));
+        assert!(!Arc::ptr_eq(&first, &budgets.of("bob", TERMS)));
+        assert!(!Arc::ptr_eq(&first, &budgets.of("alice", Terms { concurrent: 2, ..TERMS })));
+    }
+}

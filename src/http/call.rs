@@ -1,0 +1,120 @@
+//! One call of a tool: found, admitted, done, put on record. Not the protocol: this is the same in both eras.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::audit::Event;
+use super::budget::Terms;
+use super::door::Door;
+use crate::exec::Stop;
+use crate::policy::{Principal, ToolGrant};
+use crate::tools::{self, Account, Context, Decision, Entry, Reply};
+
+/// Who makes a request. Put into it by [`super::auth`], and by nobody else.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub principal: Principal,
+    pub address: IpAddr,
+    pub request_id: Arc<str>,
+}
+
+/// What became of a call.
+#[derive(Debug, PartialEq)]
+pub(super) enum Called {
+    /// It was answered.
+    Answered(Reply),
+    /// There is no such tool, or not for this caller: which of the two is not told.
+    Unknown,
+    /// The tool broke down.
+    Panicked,
+}
+
+impl Door {
+    /// Calls a tool. One event is put on record, whatever happens.
+    pub(super) async fn call(
+        &self,
+        caller: &Caller,
+        name: &str,
+        arguments: Map<String, Value>,
+        cancelled: CancellationToken,
+    ) -> Called {
+        let begun = Instant::now();
+        let Some((entry, grant)) = tools::find(name).zip(caller.principal.grant().tool(name)) else {
+            let account = Reply::refused("tool", "").account;
+            self.metrics.denied("tool");
+            self.put_on_record(caller, &name.chars().take(128).collect::<String>(), &account, begun);
+            return Called::Unknown;
+        };
+
+        let _running = self.calls.token();
+        let _in_flight = self.metrics.begins(entry.name);
+        let reply = self.reply(caller, entry, grant, arguments, cancelled);
+        let ended = match AssertUnwindSafe(reply).catch_unwind().await {
+            Ok(reply) => Called::Answered(reply),
+            Err(_) => Called::Panicked,
+        };
+        let account = match &ended {
+            Called::Answered(reply) => &reply.account,
+            _ => &Account { decision: Decision::Allowed, outcome: "panicked", ..Account::default() },
+        };
+        self.metrics.answered(entry.name, account, begun.elapsed());
+        self.put_on_record(caller, entry.name, account, begun);
+        ended
+    }
+
+    async fn reply(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        grant: ToolGrant,
+        arguments: Map<String, Value>,
+        cancelled: CancellationToken,
+    ) -> Reply {
+        if !self.record.admits() {
+            let text = "no call is made while the record cannot be written: tell the operator of this host";
+            return Reply::refused("record", text);
+        }
+        let may = caller.principal.grant();
+        let terms = Terms {
+            rate: may.rate().map(|rate| (rate.calls, rate.per)),
+            concurrent: usize::try_from(may.concurrent()).unwrap_or(usize::MAX),
+        };
+        let budget = self.budgets.of(caller.principal.name(), terms);
+        let _slot = tokio::select! {
+            biased;
+            _ = self.stopped(cancelled.clone()) => {
+                return Reply::refused("cancelled", "the call was cancelled before it began");
+            }
+            entered = budget.enter() => match entered {
+                Ok(slot) => slot,
+                Err(exhausted) => return Reply::refused(exhausted.code(), exhausted.to_string()),
+            },
+        };
+        let context = Context { grant, runner: Arc::clone(&self.runner), stop: self.stopped(cancelled) };
+        entry.call(arguments, context).await
+    }
+
+    /// Resolves when the call is to end: its caller has gone or taken it back, or kernos is stopping.
+    fn stopped(&self, cancelled: CancellationToken) -> BoxFuture<'static, Stop> {
+        let stop = self.stop.clone();
+        let stopped = async move {
+            tokio::select! {
+                () = cancelled.cancelled() => Stop::Cancelled,
+                () = stop.cancelled() => Stop::Shutdown,
+            }
+        };
+        stopped.boxed()
+    }
+
+    fn put_on_record(&self, caller: &Caller, tool: &str, account: &Account, begun: Instant) {
+        let event = Event::of_call(caller.principal.name(), tool, account, begun.elapsed());
+        self.record.write(&event.at(caller.address, &caller.request_id));
+    }
+}

@@ -1,0 +1,84 @@
+//! What every request shares: the policy of the moment, the runner, the record, the measures.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::budget::Budgets;
+use super::metrics::{Build, Metrics};
+use super::record::Record;
+use crate::policy::Policy;
+use crate::tools::Runner;
+
+/// What serving starts from.
+pub struct Parts {
+    /// The policy; [`Door::replace_policy`] takes another one later.
+    pub policy: Arc<Policy>,
+    /// Where command lines are run.
+    pub runner: Arc<dyn Runner>,
+    /// Where decisions are put on record.
+    pub record: Record,
+    /// What this is, for the metrics.
+    pub build: Build,
+    /// The addresses that are listened on: whoever names one of them as Host means us.
+    pub listening: Vec<SocketAddr>,
+    /// What the policy asks for and is not held, one sentence each, as `/ready` shows them.
+    pub gaps: Vec<String>,
+}
+
+/// The state behind every route.
+pub struct Door {
+    policy: RwLock<Arc<Policy>>,
+    pub(super) runner: Arc<dyn Runner>,
+    pub(super) record: Record,
+    pub(super) metrics: Metrics,
+    pub(super) budgets: Budgets,
+    pub(super) listening: Vec<SocketAddr>,
+    pub(super) gaps: Vec<String>,
+    /// Calls that run, so that a drain can wait for them.
+    pub(super) calls: TaskTracker,
+    /// Answers that are on their way, so that a drain does not cut them.
+    pub(super) answers: TaskTracker,
+    /// Ends every call.
+    pub(super) stop: CancellationToken,
+    /// Ends every stream that is left.
+    pub(super) close: CancellationToken,
+}
+
+impl Door {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { policy, runner, record, build, listening, gaps } = parts;
+        let environment = policy.server().environment.clone();
+        Arc::new(Self {
+            policy: RwLock::new(policy),
+            runner,
+            metrics: Metrics::new(&build, environment, &record, gaps.len()),
+            record,
+            budgets: Budgets::default(),
+            listening,
+            gaps,
+            calls: TaskTracker::new(),
+            answers: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            close: CancellationToken::new(),
+        })
+    }
+
+    /// The policy of this moment. A request asks once, so that one policy judges all of it.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes another policy for all requests from now on.
+    pub fn replace_policy(&self, policy: Arc<Policy>) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// Whether the drain has begun.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.calls.is_closed()
+    }
+}

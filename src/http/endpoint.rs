@@ -1,0 +1,144 @@
+//! `/mcp`: rmcp's service, and around it what rmcp leaves to its host.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::call::Caller;
+use super::door::Door;
+use super::mcp::{self, Service};
+use super::reply;
+use super::sessions::Sessions;
+
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// The first revision without sessions. Revisions are dates, which compare as text.
+const SESSIONLESS: &str = "2026-07-28";
+
+/// rmcp's own 415 for a body that it cannot read begins like this.
+const UNREADABLE: &[u8] = b"fail to deserialize request body ";
+
+/// The service and its sessions.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) sessions: Arc<Sessions>,
+    service: Service,
+    door: Arc<Door>,
+}
+
+impl Endpoint {
+    pub(super) fn new(door: &Arc<Door>) -> Self {
+        let sessions = Arc::new(Sessions::new(door.metrics.sessions.clone()));
+        let service = mcp::service(door, &sessions);
+        Self { sessions, service, door: Arc::clone(door) }
+    }
+}
+
+/// Answers `/mcp` for a caller that is known.
+pub(super) async fn answer(
+    State(endpoint): State<Endpoint>,
+    Extension(caller): Extension<Caller>,
+    mut request: Request,
+) -> Response {
+    let owner = caller.principal.name();
+    let sessions = &endpoint.sessions;
+    if is_sessionless(request.headers()) {
+        request.headers_mut().remove(SESSION_ID);
+    }
+    if let Some(id) = request.headers().get(SESSION_ID)
+        && !id.to_str().is_ok_and(|id| sessions.belongs(id, owner))
+    {
+        return reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session");
+    }
+    let method = request.method().clone();
+    if method == Method::POST {
+        accept_both(request.headers_mut());
+    }
+    let token = endpoint.door.answers.token();
+    let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
+
+    let response = endpoint.service.handle(request).await.map(Body::new);
+    if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()) {
+        sessions.bind(id, owner);
+    }
+    match (method, response.status()) {
+        (Method::DELETE, StatusCode::ACCEPTED) => with_status(StatusCode::NO_CONTENT, response),
+        (Method::POST, StatusCode::INTERNAL_SERVER_ERROR) if opens && sessions.is_full() => full(),
+        (Method::POST, StatusCode::UNSUPPORTED_MEDIA_TYPE) => readable(response).await,
+        (Method::POST, _) => response.map(|body| Body::new(Tracked { body, _token: token })),
+        _ => response,
+    }
+}
+
+fn is_sessionless(headers: &HeaderMap) -> bool {
+    headers.get(PROTOCOL_VERSION).and_then(|version| version.to_str().ok()).is_some_and(|v| v >= SESSIONLESS)
+}
+
+/// rmcp asks for both media types by name; plain HTTP clients send `*/*`.
+fn accept_both(headers: &mut HeaderMap) {
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+}
+
+fn with_status(status: StatusCode, mut response: Response) -> Response {
+    *response.status_mut() = status;
+    response
+}
+
+fn full() -> Response {
+    let mut response = reply::text(StatusCode::SERVICE_UNAVAILABLE, "there are too many sessions: end one");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+    response
+}
+
+/// JSON-RPC has its own answers to what is no JSON and to what is no request.
+async fn readable(response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let Some(cause) = body.strip_prefix(UNREADABLE) else {
+        return Response::from_parts(parts, Body::from(body));
+    };
+    let cause = String::from_utf8_lossy(cause);
+    // Only where the text is no JSON does the cause have a line: a message is read whole and then looked into.
+    if cause.contains(" at line ") {
+        let text = format!("Parse error: {cause}");
+        reply::json_rpc_error(StatusCode::BAD_REQUEST, reply::PARSE_ERROR, &text)
+    } else {
+        let text = "Invalid Request: not one JSON-RPC message";
+        reply::json_rpc_error(StatusCode::BAD_REQUEST, reply::INVALID_REQUEST, text)
+    }
+}
+
+/// A body that counts as an answer on its way until it is dropped: a drain waits for it.
+struct Tracked {
+    body: Body,
+    _token: TaskTrackerToken,
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

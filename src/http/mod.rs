@@ -1,0 +1,92 @@
+//! The door: who may come in, what is asked for, what is answered, and what is put on record.
+//!
+//! | route | who | what |
+//! |---|---|---|
+//! | `/mcp`, `/mcp/` | a key | the Model Context Protocol, both eras |
+//! | `/live`, `/ready`, `/health` | anybody | whether kernos lives and can serve |
+//! | `/metrics` | anybody | what is measured |
+//!
+//! A request passes [`observe`] (its id, its answer if something panics), [`guard`] (was it meant for us),
+//! [`auth`] (who asks), [`endpoint`] and [`mcp`] (what is asked), and [`call`] (may it now, and do it). Nothing
+//! here decides what a key may do: that is the policy's.
+
+mod audit;
+mod auth;
+mod budget;
+mod call;
+mod client;
+mod door;
+mod endpoint;
+mod guard;
+mod journal;
+mod mcp;
+mod metrics;
+mod observe;
+mod probes;
+mod record;
+mod reply;
+mod serve;
+mod sessions;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{any, get};
+use http::{StatusCode, header};
+
+pub use door::{Door, Parts};
+pub use journal::{Journal, SOCKET as JOURNAL_SOCKET};
+pub use metrics::Build;
+pub use record::{Record, Sink};
+pub use serve::serve;
+
+use endpoint::Endpoint;
+use guard::Guard;
+
+/// Every route with its layers, the outermost last.
+fn router(door: &Arc<Door>, endpoint: &Endpoint) -> Router {
+    let mcp = Router::new()
+        .route("/mcp", any(endpoint::answer))
+        .route("/mcp/", any(endpoint::answer))
+        .with_state(endpoint.clone())
+        .layer(from_fn_with_state(Arc::clone(door), auth::authenticate))
+        .layer(from_fn_with_state(Arc::clone(door), meant_for_us));
+    Router::new()
+        .route("/live", get(probes::live))
+        .route("/ready", get(probes::ready))
+        .route("/health", get(probes::health))
+        .route("/metrics", get(probes::measures))
+        .with_state(Arc::clone(door))
+        .merge(mcp)
+        // Outside of authentication, `/.well-known/*` too: clients take a 401 there for an offer of OAuth.
+        .fallback(|| async { reply::text(StatusCode::NOT_FOUND, "Not Found") })
+        .layer(from_fn_with_state(Arc::clone(door), observe::observe))
+}
+
+async fn meant_for_us(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let policy = door.policy();
+    let guard = Guard {
+        hosts: &policy.server().hosts,
+        origins: &policy.server().origins,
+        listening: &door.listening,
+    };
+    if let Err(stranger) = guard.admits(request.uri(), request.headers()) {
+        return reply::text(StatusCode::FORBIDDEN, format!("Forbidden: {stranger}"));
+    }
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = match guard::preflight(request.method(), request.headers()) {
+        Some(response) if origin.is_some() => response,
+        _ => next.run(request).await,
+    };
+    if let Some(origin) = origin {
+        guard::allow_origin(origin, &mut response);
+    }
+    response
+}

@@ -1,0 +1,36 @@
+//! Answers that kernos gives itself, in the few shapes that there are.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+/// JSON-RPC 2.0, 5.1: the text is not JSON.
+pub(super) const PARSE_ERROR: i32 = -32700;
+/// JSON-RPC 2.0, 5.1: the JSON is not a request.
+pub(super) const INVALID_REQUEST: i32 = -32600;
+/// JSON-RPC 2.0, 5.1: it broke down.
+pub(super) const INTERNAL_ERROR: i32 = -32603;
+
+/// Plain text.
+pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Response {
+    with_type(status, "text/plain; charset=utf-8", text.into())
+}
+
+/// JSON.
+pub(super) fn json(status: StatusCode, value: &Value) -> Response {
+    with_type(status, "application/json", value.to_string())
+}
+
+/// A JSON-RPC error about no request in particular.
+pub(super) fn json_rpc_error(status: StatusCode, code: i32, message: &str) -> Response {
+    json(status, &json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}}))
+}
+
+/// Text of a given type.
+pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,265 @@
+//! The listeners and their connections, from the first to the drain.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::door::Door;
+use super::endpoint::Endpoint;
+use super::observe::Peer;
+use super::sessions;
+
+/// What running calls are given to end by themselves once kernos is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What calls that were then ended are given to answer: their processes are killed, which takes moments.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// What connections are given to send what is left.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// A request's head must have come by then: whoever is slower keeps a connection for nothing.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Bytes of a request's head at most: keys and protocol headers are short.
+const HEAD_MAX: usize = 64 * 1024;
+
+/// How often idle sessions are looked for.
+const REAP: Duration = Duration::from_secs(60);
+
+/// After a failed accept (no descriptors left) this passes before the next.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// Serves until `shutdown` resolves, then drains: no new connection; running calls get a grace, are then ended
+/// and answered with what they have; what is left is closed.
+pub async fn serve(
+    listeners: Vec<std::net::TcpListener>,
+    door: Arc<Door>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    serve_with(GRACE, listeners, door, shutdown).await
+}
+
+pub(super) async fn serve_with(
+    grace: Duration,
+    listeners: Vec<std::net::TcpListener>,
+    door: Arc<Door>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let endpoint = Endpoint::new(&door);
+    let server = Arc::new(Server {
+        router: super::router(&door, &endpoint),
+        connections: TaskTracker::new(),
+        finish: CancellationToken::new(),
+        abandon: CancellationToken::new(),
+    });
+    let accepting = CancellationToken::new();
+    for listener in listeners {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        tokio::spawn(accepting.clone().run_until_cancelled_owned(accept(listener, Arc::clone(&server))));
+    }
+    let sessions = endpoint.sessions;
+    let reaper = async move {
+        loop {
+            sleep(REAP).await;
+            sessions.reap(sessions::IDLE).await;
+        }
+    };
+    tokio::spawn(accepting.clone().run_until_cancelled_owned(reaper));
+
+    shutdown.await;
+    accepting.cancel();
+    server.drain(&door, grace).await;
+    Ok(())
+}
+
+/// What the connections share.
+struct Server {
+    router: Router,
+    connections: TaskTracker,
+    /// Connections end after the answer that they are at.
+    finish: CancellationToken,
+    /// Connections end at once.
+    abandon: CancellationToken,
+}
+
+impl Server {
+    async fn drain(&self, door: &Door, grace: Duration) {
+        self.connections.close();
+        door.calls.close();
+        door.answers.close();
+        self.finish.cancel();
+        if timeout(grace, door.calls.wait()).await.is_err() {
+            tracing::warn!(calls = door.calls.len(), "calls are still running and are ended now");
+        }
+        door.stop.cancel();
+        let answered = async {
+            door.calls.wait().await;
+            door.answers.wait().await;
+        };
+        if timeout(ANSWER, answered).await.is_err() {
+            tracing::warn!(answers = door.answers.len(), "answers could not be sent in time");
+        }
+        door.close.cancel();
+        let _ = timeout(CLOSE, self.connections.wait()).await;
+        self.abandon.cancel();
+        self.connections.wait().await;
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Small answers go out at once; with Nagle's algorithm they wait for a delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let router = self.router.clone();
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            let answer = router.clone().oneshot(request.map(Body::new));
+            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_buf_size(HEAD_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.finish.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.abandon.cancelled() => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, server: Arc<Server>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                server.connections.spawn(Arc::clone(&server).connection(stream, peer));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::sync::atomic::Ordering;
+    use std::time::Instant;
+
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::http::testing::{House, initialize, legacy, modern};
+
+    const SOON: Duration = Duration::from_millis(100);
+
+    /// Sends a request as it would stand on the wire.
+    async fn send(address: SocketAddr, request: http::Request<Body>) -> TcpStream {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let mut head =
+            format!("{} {} HTTP/1.1\r\ncontent-length: {}\r\n", parts.method, parts.uri, body.len());
+        for (name, value) in &parts.headers {
+            let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap());
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        stream
+    }
+
+    fn sleep_call() -> http::Request<Body> {
+        let call = json!({"name": "shell_execute", "arguments": {"command": ["sleep"]}});
+        modern("alice's key", "tools/call", call)
+    }
+
+    async fn running(house: &House) {
+        while house.door.calls.is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_runs_into_the_drain_is_answered_with_what_it_has() {
+        let house = House::new();
+        let (address, stop, served) = house.serve(SOON);
+        let mut stream = send(address, sleep_call()).await;
+        running(&house).await;
+        stop.cancel();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        let structured = &body["result"]["structuredContent"];
+        assert_eq!((&structured["ended"], &structured["stdout"]), (&json!("cancelled"), &json!("so far\n")));
+        served.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_ends_its_call() {
+        let house = House::new();
+        let (address, _stop, _served) = house.serve(SOON);
+        let stream = send(address, sleep_call()).await;
+        running(&house).await;
+        drop(stream);
+        let ended = async {
+            while !house.door.calls.is_empty() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(5), ended).await.unwrap();
+        assert_eq!(house.stage.stopped.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn idle_connections_and_standing_streams_do_not_hold_the_drain() {
+        let house = House::new();
+        let (address, stop, served) = house.serve(SOON);
+        let _idle = TcpStream::connect(address).await.unwrap();
+        let mut opening = send(address, legacy("alice's key", None, &initialize())).await;
+        let mut opened = vec![0; 4096];
+        let length = opening.read(&mut opened).await.unwrap();
+        let head = String::from_utf8_lossy(&opened[..length]).into_owned();
+        let id = head.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap();
+        let mut standing = legacy("alice's key", Some(id), &json!({}));
+        *standing.method_mut() = http::Method::GET;
+        standing.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
+        let _standing = send(address, standing).await;
+        sleep(SOON).await;
+        let begun = Instant::now();
+        stop.cancel();
+        served.await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+}

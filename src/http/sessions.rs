@@ -1,0 +1,264 @@
+//! Sessions of the older protocol: bounded in number, ended when idle, and each of one key only.
+//!
+//! rmcp's own idle timer cuts calls that are silent for long, its sessions have no maximum, and they belong to
+//! whoever knows their id: hence this wrapper.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::Stream;
+use prometheus::IntGauge;
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::transport::streamable_http_server::session::local::{
+    LocalSessionManager, LocalSessionManagerError,
+};
+use rmcp::transport::streamable_http_server::session::{
+    RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
+};
+
+/// An idle session costs some 10 KiB: this many cost 10 MiB.
+const MAX: usize = 1024;
+
+/// After this long without a stream or a call a session is ended; clients then open another one.
+pub(super) const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// The sessions that there are.
+pub(super) struct Sessions {
+    inner: LocalSessionManager,
+    open: Mutex<HashMap<SessionId, Arc<Session>>>,
+    count: IntGauge,
+}
+
+/// What kernos knows of a session.
+#[derive(Debug)]
+struct Session {
+    owner: OnceLock<String>,
+    /// Streams and calls that hold it.
+    held: AtomicUsize,
+    used: Mutex<Instant>,
+}
+
+/// Why a session could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// There are too many.
+    #[error("there are {MAX} sessions already")]
+    Full,
+    /// rmcp's own reason.
+    #[error("the session failed")]
+    Inner(#[source] LocalSessionManagerError),
+}
+
+impl Sessions {
+    /// No session yet; their number shows in `count`.
+    pub(super) fn new(count: IntGauge) -> Self {
+        let mut inner = LocalSessionManager::default();
+        inner.session_config.keep_alive = None;
+        Self { inner, open: Mutex::default(), count }
+    }
+
+    /// Whether another one is too many.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().len() >= MAX
+    }
+
+    /// Makes the session one of this key. The id has not been told to anybody yet.
+    pub(super) fn bind(&self, id: &str, owner: &str) {
+        if let Some(session) = self.lock().get(id) {
+            let _ = session.owner.set(owner.to_owned());
+        }
+    }
+
+    /// Whether the session is one of this key.
+    pub(super) fn belongs(&self, id: &str, owner: &str) -> bool {
+        self.lock().get(id).is_some_and(|session| session.owner.get().is_some_and(|one| one == owner))
+    }
+
+    /// Keeps the session from being ended as idle.
+    pub(super) fn hold(&self, id: &str) -> Option<Held> {
+        self.lock().get(id).map(Held::new)
+    }
+
+    /// Ends what nobody has used for `idle`.
+    pub(super) async fn reap(&self, idle: Duration) {
+        let dead: Vec<SessionId> = {
+            let open = self.lock();
+            open.iter().filter(|(_, session)| session.is_idle(idle)).map(|(id, _)| Arc::clone(id)).collect()
+        };
+        for id in dead {
+            let _ = self.close_session(&id).await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held<S>(&self, id: &SessionId, stream: S) -> Streaming<S> {
+        Streaming { stream: Box::pin(stream), _held: self.hold(id) }
+    }
+}
+
+impl Session {
+    fn is_idle(&self, idle: Duration) -> bool {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        self.held.load(Ordering::Acquire) == 0 && used.elapsed() >= idle
+    }
+
+    fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+/// A session that is in use.
+pub(super) struct Held(Arc<Session>);
+
+impl Held {
+    fn new(session: &Arc<Session>) -> Self {
+        session.held.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(session))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A stream that holds its session.
+struct Streaming<S> {
+    stream: Pin<Box<S>>,
+    _held: Option<Held>,
+}
+
+impl<S: Stream> Stream for Streaming<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        self.stream.as_mut().poll_next(context)
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = Error;
+    type Transport = <LocalSessionManager as SessionManager>::Transport;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Error> {
+        if self.is_full() {
+            return Err(Error::Full);
+        }
+        let (id, transport) = self.inner.create_session().await.map_err(Error::Inner)?;
+        let session =
+            Session { owner: OnceLock::new(), held: AtomicUsize::new(0), used: Mutex::new(Instant::now()) };
+        self.lock().insert(Arc::clone(&id), Arc::new(session));
+        self.count.inc();
+        Ok((id, transport))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Error> {
+        self.inner.initialize_session(id, message).await.map_err(Error::Inner)
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Error> {
+        self.inner.has_session(id).await.map_err(Error::Inner)
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), Error> {
+        if self.lock().remove(id).is_some() {
+            self.count.dec();
+        }
+        self.inner.close_session(id).await.map_err(Error::Inner)
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
+        let stream = self.inner.create_stream(id, message).await.map_err(Error::Inner)?;
+        Ok(self.held(id, stream))
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Error> {
+        let _held = self.hold(id);
+        self.inner.accept_message(id, message).await.map_err(Error::Inner)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
+        let stream = self.inner.create_standalone_stream(id).await.map_err(Error::Inner)?;
+        Ok(self.held(id, stream))
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
+        let stream = self.inner.resume(id, last_event_id).await.map_err(Error::Inner)?;
+        Ok(self.held(id, stream))
+    }
+
+    async fn restore_session(&self, id: SessionId) -> Result<RestoreOutcome<Self::Transport>, Error> {
+        self.inner.restore_session(id).await.map_err(Error::Inner)
+    }
+}
+
+#[cfg(test)]
+impl Sessions {
+    /// A session that nobody asked for.
+    pub(super) async fn open(&self) -> SessionId {
+        self.create_session().await.unwrap().0
+    }
+
+    /// Its end.
+    pub(super) async fn end(&self, id: &SessionId) {
+        self.close_session(id).await.unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn opened() -> (Sessions, SessionId) {
+        let sessions = Sessions::new(IntGauge::new("sessions", "Sessions.").unwrap());
+        let id = sessions.open().await;
+        (sessions, id)
+    }
+
+    #[tokio::test]
+    async fn a_session_belongs_to_the_key_that_opened_it_and_to_no_other() {
+        let (sessions, id) = opened().await;
+        assert!(!sessions.belongs(&id, "alice"), "nobody's yet");
+        sessions.bind(&id, "alice");
+        sessions.bind(&id, "bob");
+        assert!(sessions.belongs(&id, "alice") && !sessions.belongs(&id, "bob"));
+        assert!(!sessions.belongs("another", "alice"));
+    }
+
+    #[tokio::test]
+    async fn an_idle_session_is_ended_but_never_one_that_is_in_use() {
+        let (sessions, id) = opened().await;
+        let held = sessions.hold(&id).unwrap();
+        sessions.reap(Duration::ZERO).await;
+        assert_eq!(sessions.count.get(), 1);
+        drop(held);
+        sessions.reap(Duration::from_secs(60)).await;
+        assert_eq!(sessions.count.get(), 1);
+        sessions.reap(Duration::ZERO).await;
+        assert_eq!((sessions.count.get(), sessions.has_session(&id).await.unwrap()), (0, false));
+    }
+}

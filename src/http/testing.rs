@@ -1,0 +1,233 @@
+//! A door with a stand-in for the executor, and requests to it.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{Request, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::endpoint::Endpoint;
+use super::observe::Peer;
+use super::sessions::Sessions;
+use super::{Build, Door, Parts, Record, Sink};
+use crate::exec::{self, Captured, Ended, Outcome, StageEnd, StageOutcome, Stop};
+use crate::policy::{Plan, testing};
+use crate::tools::Runner;
+use crate::vocab::Secret;
+
+pub(super) const MODERN: &str = "2026-07-28";
+
+/// `cat` gives its standard input back, `sleep` waits to be stopped, `boom` panics; the rest exits with 0.
+#[derive(Default)]
+pub(super) struct Stage {
+    pub stopped: AtomicUsize,
+}
+
+impl Runner for Stage {
+    fn run(
+        &self,
+        plan: Plan,
+        stdin: Vec<u8>,
+        stop: BoxFuture<'static, Stop>,
+    ) -> BoxFuture<'_, Result<Outcome, exec::Error>> {
+        let run = async move {
+            let program = plan.pipelines().next().unwrap().1.stages()[0].argv()[0].clone();
+            let (ended, head) = match program.as_str() {
+                "cat" => (Ended::Exited(0), stdin),
+                "sleep" => {
+                    let _ = stop.await;
+                    self.stopped.fetch_add(1, Ordering::SeqCst);
+                    (Ended::Cancelled, b"so far\n".to_vec())
+                }
+                "boom" => panic!("boom"),
+                _ => (Ended::Exited(0), Vec::new()),
+            };
+            let stage = StageOutcome { program, status: 0, ended: StageEnd::Exited(0), error: None };
+            Ok(Outcome {
+                ended,
+                stages: vec![stage],
+                stdout: Captured { head, ..Captured::default() },
+                stderr: Captured::default(),
+                took: Duration::from_millis(1),
+            })
+        };
+        run.boxed()
+    }
+
+    fn serves(&self) -> bool {
+        true
+    }
+}
+
+/// A door of its own for a test.
+pub(super) struct House {
+    pub door: Arc<Door>,
+    pub stage: Arc<Stage>,
+    pub router: Router,
+    pub sessions: Arc<Sessions>,
+}
+
+impl House {
+    pub(super) fn new() -> Self {
+        Self::with(&format!("[key.alice]\nsha256 = \"{}\"\nprofile = \"dev\"\n", digest("alice's key")))
+    }
+
+    /// With these tables in place of the keys; there is a key of bob's, who may call no tool, in any case.
+    pub(super) fn with(tables: &str) -> Self {
+        Self::recorded(tables, Record::new(Sink::Text, false, None))
+    }
+
+    /// Serves on a port of its own until told to stop, with this grace.
+    pub(super) fn serve(&self, grace: Duration) -> (std::net::SocketAddr, CancellationToken, JoinHandle<()>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (door, stop) = (Arc::clone(&self.door), CancellationToken::new());
+        let shutdown = stop.clone().cancelled_owned();
+        let served = async move {
+            super::serve::serve_with(grace, vec![listener], door, shutdown).await.unwrap();
+        };
+        (address, stop, tokio::spawn(served))
+    }
+
+    pub(super) fn recorded(tables: &str, record: Record) -> Self {
+        let stage = Arc::new(Stage::default());
+        let policy = testing::policy(&format!("{FRAME}{tables}{}", digest_of_bob()));
+        let door = Door::new(Parts {
+            policy: Arc::new(policy),
+            runner: Arc::clone(&stage) as Arc<dyn Runner>,
+            record,
+            build: Build { version: "0", revision: "0", privileges_dropped: false },
+            listening: vec!["127.0.0.1:22021".parse().unwrap()],
+            gaps: vec!["the host holds nothing".to_owned()],
+        });
+        let endpoint = Endpoint::new(&door);
+        let router = super::router(&door, &endpoint);
+        Self { door, stage, router, sessions: endpoint.sessions }
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Response {
+        self.send_from([127, 0, 0, 1].into(), request).await
+    }
+
+    pub(super) async fn send_from(&self, address: IpAddr, mut request: Request<Body>) -> Response {
+        request.extensions_mut().insert(Peer((address, 4711).into()));
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// A message of the newer era from alice, and its answer.
+    pub(super) async fn modern(&self, method: &str, params: Value) -> Value {
+        answer(self.send(modern("alice's key", method, params)).await).await.1
+    }
+
+    /// Alice's call of `shell_execute` in the newer era: its result.
+    pub(super) async fn run(&self, arguments: Value) -> Value {
+        let call = json!({"name": "shell_execute", "arguments": arguments});
+        self.modern("tools/call", call).await["result"].clone()
+    }
+
+    /// Everything that is measured, as text.
+    pub(super) fn measured(&self) -> String {
+        String::from_utf8(self.door.metrics.text()).unwrap()
+    }
+}
+
+const FRAME: &str = r#"
+[server]
+user = "kernos"
+run_as = "kernos-run"
+sandbox = "best-effort"
+hosts = ["caliban.incus"]
+origins = ["https://app.example.com"]
+proxies = ["10.0.0.0/8"]
+[root.work]
+path = "/srv/work"
+[limits]
+stdin = "1KiB"
+concurrent = 1
+[command.echo]
+[command.cat]
+[command.sleep]
+[command.boom]
+[profile.dev]
+tools = ["shell_execute"]
+commands = ["echo", "cat", "sleep", "boom"]
+roots = { work = "rw" }
+[profile.none]
+tools = ["kasm:read"]
+roots = { work = "ro" }
+"#;
+
+fn digest_of_bob() -> String {
+    format!("\n[key.bob]\nsha256 = \"{}\"\nprofile = \"none\"\n", digest("bob's key"))
+}
+
+/// What a policy holds in place of a key.
+pub(super) fn digest(key: &str) -> String {
+    let mut text = String::new();
+    for byte in Secret::new(key).sha256() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A request to `/mcp`, to be finished.
+pub(super) fn post() -> http::request::Builder {
+    Request::post("/mcp").header(header::HOST, "localhost").header(header::CONTENT_TYPE, "application/json")
+}
+
+/// A message of the newer era.
+pub(super) fn modern(key: &str, method: &str, mut params: Value) -> Request<Body> {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "0"},
+    });
+    let mut request = post()
+        .header(header::AUTHORIZATION, format!("Bearer {key}"))
+        .header("mcp-protocol-version", MODERN)
+        .header("mcp-method", method);
+    if let Some(name) = params["name"].as_str() {
+        request = request.header("mcp-name", name);
+    }
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    request.body(Body::from(message.to_string())).unwrap()
+}
+
+/// A message of the older era.
+pub(super) fn legacy(key: &str, session: Option<&str>, message: &Value) -> Request<Body> {
+    let mut request = post().header("x-api-key", key);
+    if let Some(session) = session {
+        request = request.header("mcp-session-id", session);
+    }
+    request.body(Body::from(message.to_string())).unwrap()
+}
+
+/// The request that opens a session.
+pub(super) fn initialize() -> Value {
+    json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"},
+    }})
+}
+
+/// Status and body; a stream's last event, or text as a JSON string where it is neither.
+pub(super) async fn answer(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let event =
+        text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim).rfind(|d| !d.is_empty());
+    let json = serde_json::from_str(event.unwrap_or(&text)).unwrap_or_else(|_| Value::from(text.clone()));
+    (status, json)
+}
