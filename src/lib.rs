@@ -23,6 +23,7 @@
 //! - Metrics and audit events are written in [`http`] only; lower floors return facts.
 
 pub mod command;
+pub mod daemon;
 pub mod exec;
 pub mod http;
 pub mod policy;

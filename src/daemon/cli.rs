@@ -1,0 +1,291 @@
+//! The command line of kernos itself: what can be asked of the binary, and the help that it prints.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use super::exit::Exit;
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("KERNOS_COMMIT"), ")");
+
+/// Lets AI agents run commands on this host, over MCP, and never more of them than its owner wrote down
+///
+/// kernos is a daemon. Agents reach it over HTTP with a key; a policy file says which commands each key may run,
+/// in which directories, and for how long. Without a subcommand it serves.
+#[derive(Debug, Parser)]
+#[command(name = "kernos", version = VERSION, args_conflicts_with_subcommands = true, after_long_help = EXAMPLES)]
+pub struct Cli {
+    /// What is to be done; to serve, if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options of `serve`, for when no subcommand is given.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kernos                                  try it: a policy, a directory and a key made for this run
+  kernos serve --config kernos.toml       serve a policy of your own
+  kernos policy default > kernos.toml     begin one
+  kernos key new alice >> kernos.toml     let somebody in; the key is shown once
+  kernos check kernos.toml                find every mistake in it
+  kernos explain --config kernos.toml --key alice -- git log
+                                          say whether alice may do this, and why
+
+Exit codes: 0 done, 64 wrong usage, 70 a fault of kernos, 71 the system refused, 77 no permission,
+78 a wrong configuration.";
+
+/// What can be asked of kernos.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve MCP over HTTP until stopped
+    ///
+    /// The policy says where to listen, as which users to run, who may call and what each caller may do.
+    ///
+    /// Without --config, a policy that is built in is used (`kernos policy default` prints it), with a directory and a
+    /// key made for this run. Under systemd that never happens: there the file is /etc/kernos/kernos.toml.
+    ///
+    /// Started as root, kernos becomes the two users that the policy names before it serves. Started by anybody
+    /// else it keeps that user, and says what is weaker for it.
+    Serve(Serve),
+    /// Find every mistake in a policy file
+    ///
+    /// Reads the file as `serve` does, finds every program that it names on this host, runs every example in it, and
+    /// prints all that is wrong or means less than one could believe, each with its place and what would be right.
+    ///
+    /// Exits with 0 if the policy is sound, 1 if it is not, 2 if that cannot be said.
+    Check(Check),
+    /// Say what a key may do with a command line, and which rules decide
+    ///
+    /// Nothing is run. Prints each rule that decided, with its line in the file; for a line that is allowed also the
+    /// programs, the directory and the limits. The words are those that the agent would read.
+    ///
+    /// Exits with 0 if the line is allowed and 77 if it is refused.
+    Explain(Explain),
+    /// Make keys, and the digests that stand for them in a policy
+    Key {
+        /// What to make.
+        #[command(subcommand)]
+        make: Key,
+    },
+    /// Print the policies that are built in
+    Policy {
+        /// Which.
+        #[command(subcommand)]
+        which: BuiltIn,
+    },
+    /// List the tools that an agent can be given
+    Tools(Tools),
+    /// Print a completion script for a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+    /// The process that starts the commands; the daemon starts it by itself
+    #[command(hide = true)]
+    Executor,
+}
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  kernos completions bash > /usr/share/bash-completion/completions/kernos
+  kernos completions zsh > \"${fpath[1]}/_kernos\"
+  kernos completions fish > ~/.config/fish/completions/kernos.fish";
+
+/// The options of `serve`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = SERVE_EXAMPLES)]
+pub struct Serve {
+    /// The policy file; it must not be writable by anyone but its owner, who is root or you
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Listen here in place of what the policy says; may be repeated; port 0 takes any free port
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Vec<SocketAddr>,
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  kernos serve                                        a first look; prints a key and how to use it
+  kernos serve --listen 127.0.0.1:0                   the same on any free port
+  kernos serve --config /etc/kernos/kernos.toml       a policy of your own
+  sudo kernos serve --config /etc/kernos/kernos.toml  the same, with users of its own";
+
+/// The arguments of `check`.
+#[derive(Args, Debug)]
+#[command(after_long_help = CHECK_EXAMPLES)]
+pub struct Check {
+    /// The policy file
+    #[arg(value_name = "FILE", default_value = "/etc/kernos/kernos.toml", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Print one JSON object in place of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  kernos check
+  kernos check kernos.toml
+  kernos check kernos.toml --json | jq '.diagnostics[].message'";
+
+/// The arguments of `explain`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXPLAIN_EXAMPLES)]
+pub struct Explain {
+    /// The policy file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: PathBuf,
+    /// Whose call it is: a key's name in the policy, not the key itself
+    #[arg(long, value_name = "NAME")]
+    pub key: String,
+    /// Where the call wants to run; what the policy chooses, if unsaid
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+    pub directory: Option<String>,
+    /// Print one JSON object in place of text
+    #[arg(long)]
+    pub json: bool,
+    /// The command line, word by word; operators such as '|' are words of their own
+    #[arg(last = true, required = true, value_name = "WORD")]
+    pub words: Vec<String>,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  kernos explain --config kernos.toml --key alice -- ls -la
+  kernos explain --config kernos.toml --key alice --directory /srv/work -- git -c core.pager=x log
+  kernos explain --config kernos.toml --key ci -- cat notes.txt '|' wc -l";
+
+/// What `key` makes.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a key: prints it once, and the table that a policy needs to know it
+    ///
+    /// The policy holds the key's digest only. Where standard output is not a terminal, only the table goes there and the
+    /// key is shown on standard error, so that the table can be appended to a policy file.
+    #[command(after_long_help = KEY_NEW_EXAMPLES)]
+    New {
+        /// What the policy and the record call it: letters, digits, `-` and `_`
+        name: String,
+    },
+    /// Read a key from standard input and print its digest, for `sha256` in a policy
+    #[command(after_long_help = KEY_HASH_EXAMPLES)]
+    Hash,
+}
+
+const KEY_NEW_EXAMPLES: &str = "\
+Examples:
+  kernos key new alice
+  kernos key new alice >> kernos.toml";
+
+const KEY_HASH_EXAMPLES: &str = "\
+Examples:
+  kernos key hash                    asks for the key
+  kernos key hash < key.txt";
+
+/// What `policy` prints.
+#[derive(Debug, Subcommand)]
+pub enum BuiltIn {
+    /// The policy that is used when none is given; a good beginning for one of your own
+    #[command(after_long_help = "Examples:\n  kernos policy default > kernos.toml")]
+    Default,
+    /// The rules that every policy can use by their names, and the groups of them (`@text`, …)
+    #[command(
+        after_long_help = "Examples:\n  kernos policy presets | less\n  kernos policy presets | grep -A8 '^\\[command.git'"
+    )]
+    Presets,
+}
+
+/// The options of `tools`.
+#[derive(Args, Debug)]
+#[command(after_long_help = TOOLS_EXAMPLES)]
+pub struct Tools {
+    /// Print JSON, with the schema of each tool
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    /// Print the table of the README
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+const TOOLS_EXAMPLES: &str = "\
+Examples:
+  kernos tools
+  kernos tools --json | jq '.[].name'";
+
+impl Cli {
+    /// Reads the arguments; where they are wrong, or ask for help, prints what clap has to say and how to end.
+    pub fn read() -> Result<Self, Exit> {
+        Self::try_parse().map_err(|error| {
+            // Nobody is left to tell if this cannot be printed.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+        })
+    }
+
+    /// What is to be done.
+    pub fn asked(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.serve))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn read(words: &[&str]) -> Command {
+        Cli::try_parse_from([&["kernos"], words].concat()).unwrap().asked()
+    }
+
+    fn every_command(command: &clap::Command, check: &mut impl FnMut(&clap::Command)) {
+        check(command);
+        command.get_subcommands().for_each(|inner| every_command(inner, check));
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_subcommand_it_serves() {
+        let Command::Serve(serve) = read(&["--listen", "127.0.0.1:0"]) else { panic!("it must serve") };
+        assert_eq!(serve.listen, ["127.0.0.1:0".parse().unwrap()]);
+        assert!(matches!(read(&[]), Command::Serve(Serve { config: None, .. })));
+    }
+
+    #[test]
+    fn the_words_to_explain_are_not_read_as_options() {
+        let Command::Explain(explain) =
+            read(&["explain", "--config", "k.toml", "--key", "alice", "--", "ls", "--json", "|", "wc"])
+        else {
+            panic!("it must explain")
+        };
+        assert_eq!(explain.words, ["ls", "--json", "|", "wc"]);
+        assert!(!explain.json);
+    }
+
+    #[test]
+    fn every_help_has_examples() {
+        every_command(&Cli::command(), &mut |command| {
+            let has_work = command.get_subcommands().next().is_none() || command.get_name() == "kernos";
+            let shown = !command.is_hide_set() && command.get_name() != "help";
+            if has_work && shown {
+                let examples = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+                assert!(examples.starts_with("Examples:\n"), "{}", command.get_name());
+            }
+        });
+    }
+
+    #[test]
+    fn the_version_names_the_commit() {
+        assert!(VERSION.starts_with(env!("CARGO_PKG_VERSION")));
+        assert!(VERSION.contains("(commit "));
+    }
+}

@@ -1,0 +1,200 @@
+//! `kernos explain`: what a key may do with a command line, in the words that an agent would read. Nothing is run.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::cli::Explain;
+use super::exit::{Error, Exit};
+use super::{load, policy_file, print};
+use crate::command;
+use crate::policy::plan::{LineLimits, PlannedStage};
+use crate::policy::{Access, Grant, Key, Policy, Principal, Request, Rule};
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Explanation {
+    allowed: bool,
+    key: String,
+    profile: String,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Verdict {
+    Allowed { directory: String, stages: Vec<Stage>, roots: Vec<Root>, limits: Limits },
+    Refused { reason: String, code: &'static str, rule: Option<String>, word: Option<usize> },
+}
+
+/// One command of the line, and what its rules let it reach.
+#[derive(Debug, Serialize)]
+struct Stage {
+    words: Vec<String>,
+    rules: Vec<String>,
+    starts: Vec<String>,
+    network: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Root {
+    name: String,
+    path: String,
+    mode: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Limits {
+    timeout_seconds: f64,
+    output_bytes: u64,
+    output_total_bytes: u64,
+    stdin_bytes: u64,
+}
+
+/// Explains and prints. Refused is no failure of kernos, and still tells a script so: 77.
+pub fn run(arguments: &Explain) -> Result<ExitCode, Error> {
+    let policy = load::sound(&policy_file::read(&arguments.config)?)?;
+    let explanation = Explanation::of(&policy, arguments)?;
+    let text = if arguments.json { explanation.json() } else { explanation.to_string() };
+    print(&text)?;
+    Ok(if explanation.allowed { Exit::Done } else { Exit::Permission }.into())
+}
+
+impl Explanation {
+    fn of(policy: &Policy, arguments: &Explain) -> Result<Self, Error> {
+        let access = policy.access();
+        let principal = access.principal(&arguments.key).ok_or_else(|| unknown(access, &arguments.key))?;
+        let verdict = Verdict::of(principal, arguments);
+        Ok(Self {
+            allowed: matches!(verdict, Verdict::Allowed { .. }),
+            key: principal.name().to_owned(),
+            profile: principal.grant().profile().to_owned(),
+            verdict,
+        })
+    }
+
+    fn json(&self) -> String {
+        let json = serde_json::to_string_pretty(self).expect("an explanation has string keys only");
+        format!("{json}\n")
+    }
+}
+
+impl Verdict {
+    fn of(principal: &Principal, arguments: &Explain) -> Self {
+        let refused = |reason, code, rule, word| Self::Refused { reason, code, rule, word };
+        let grant = principal.grant();
+        let Some(tool) = grant.tool("shell_execute") else {
+            return refused("the profile has no tool `shell_execute`".to_owned(), "tool", None, None);
+        };
+        let line = match command::parse(arguments.words.clone()) {
+            Ok(line) => line,
+            Err(error) => return refused(error.to_string(), "syntax", None, Some(error.at)),
+        };
+        match tool.plan(&Request { line, directory: arguments.directory.clone(), timeout: None }) {
+            Err(denial) => {
+                let rule = denial.rule().map(ToString::to_string);
+                refused(denial.to_string(), denial.code(), rule, denial.at())
+            }
+            Ok(plan) => Self::Allowed {
+                directory: plan.directory().root.resolve(&plan.directory().relative).to_string(),
+                stages: plan
+                    .pipelines()
+                    .flat_map(|(_, pipeline)| pipeline.stages())
+                    .map(|stage| Stage::of(stage, grant))
+                    .collect(),
+                roots: Root::all(grant),
+                limits: Limits::of(plan.limits()),
+            },
+        }
+    }
+}
+
+impl Stage {
+    fn of(stage: &PlannedStage, grant: &Grant) -> Self {
+        let rules: Vec<&Rule> = stage.rule().split(" > ").filter_map(|name| named(grant, name)).collect();
+        let program = stage.program();
+        let files = std::iter::once(&program.file).chain(&program.interpreters);
+        let mut starts: Vec<String> = files.map(|file| file.path.to_string()).collect();
+        let mut network = Vec::new();
+        for rule in &rules {
+            starts.extend(rule.spawns().iter().cloned());
+            starts.extend(rule.helpers().iter().map(ToString::to_string));
+            network.extend(rule.network().iter().map(ToString::to_string));
+        }
+        let rules = rules.iter().map(|rule| rule.id().to_string()).collect();
+        Self { words: stage.argv().to_vec(), rules, starts, network }
+    }
+}
+
+impl Root {
+    fn all(grant: &Grant) -> Vec<Self> {
+        let shown = grant.roots().iter().map(|root| Self {
+            name: root.name.clone(),
+            path: root.written.to_string(),
+            mode: root.mode.symbol(),
+        });
+        shown.collect()
+    }
+}
+
+impl Limits {
+    fn of(limits: LineLimits) -> Self {
+        Self {
+            timeout_seconds: limits.timeout.as_secs_f64(),
+            output_bytes: limits.output,
+            output_total_bytes: limits.output_total,
+            stdin_bytes: limits.stdin,
+        }
+    }
+}
+
+fn named<'g>(grant: &'g Grant, name: &str) -> Option<&'g Rule> {
+    grant.rules().find(|rule| rule.id().name == name)
+}
+
+fn unknown(access: &Access, name: &str) -> Error {
+    let names: Vec<&str> = access.keys().iter().map(Key::name).collect();
+    Error::Usage(format!("the policy has no key `{name}`; it has {}", names.join(", ")))
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, profile, .. } = self;
+        match &self.verdict {
+            Verdict::Refused { reason, .. } => {
+                writeln!(f, "refused for `{key}` (profile `{profile}`)\n  {reason}")
+            }
+            Verdict::Allowed { directory, stages, roots, limits } => {
+                writeln!(f, "allowed for `{key}` (profile `{profile}`)")?;
+                stages.iter().try_for_each(|stage| write!(f, "{stage}"))?;
+                writeln!(f, "  directory {directory}")?;
+                roots
+                    .iter()
+                    .try_for_each(|root| writeln!(f, "  root {} {} ({})", root.name, root.path, root.mode))?;
+                writeln!(f, "{limits}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {:?}", self.words)?;
+        writeln!(f, "    by      {}", self.rules.join("; "))?;
+        writeln!(f, "    starts  {}", self.starts.join(", "))?;
+        let network = if self.network.is_empty() { "none".to_owned() } else { self.network.join(", ") };
+        writeln!(f, "    network {network}")
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  limits {} s, {} bytes kept of each stream, {} bytes written at most, {} bytes of stdin",
+            self.timeout_seconds, self.output_bytes, self.output_total_bytes, self.stdin_bytes
+        )
+    }
+}

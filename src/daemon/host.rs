@@ -1,0 +1,162 @@
+//! This host, as the policy floor asks about it ([`policy::Host`](Host)): files, users, credentials, variables.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use nix::unistd::{Gid, Uid, getgroups};
+
+use crate::policy::program::Pinned;
+use crate::policy::program::Program;
+use crate::policy::{Account, Found, Host, Missing};
+use crate::sandbox::{Identity, User, program};
+use crate::vocab::{AbsPath, Chain, Secret};
+
+/// Longer than any key; what is longer is another file.
+const SECRET_MAX: u64 = 64 << 10;
+
+/// The host that kernos runs on. To be asked while the process is still who it was started as.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThisHost;
+
+impl Host for ThisHost {
+    fn program(&self, name: &str, search: &str, users: &[Account]) -> Result<Found, Missing> {
+        // A directory of the search path that is not absolute would depend on where kernos was started.
+        let search: Vec<AbsPath> = search.split(':').filter_map(|path| AbsPath::parse(path).ok()).collect();
+        let users: Vec<User> = users.iter().map(user).collect();
+        let chain = program::chain(name, &search, &users).map_err(|error| missing(&error))?;
+        let unguarded = chain.iter().find(|facts| !facts.guarded).map(|facts| facts.path.clone());
+        let mut files = chain.iter().map(Pinned::from);
+        let file = files.next().expect("a chain begins with the program itself");
+        Ok(Found { program: Program { file, interpreters: files.collect() }, unguarded })
+    }
+
+    fn directory(&self, path: &AbsPath) -> Result<AbsPath, Missing> {
+        let canonical = fs::canonicalize(path).map_err(|error| Missing(format!("{path}: {error}")))?;
+        if !canonical.is_dir() {
+            return Err(Missing(format!("{path} is not a directory")));
+        }
+        let text =
+            canonical.to_str().ok_or_else(|| Missing(format!("{path} leads to a path that is not UTF-8")))?;
+        AbsPath::parse(text).map_err(|error| missing(&error))
+    }
+
+    fn account(&self, name: &str) -> Result<Account, Missing> {
+        let found = Identity::find(name).map_err(|error| missing(&error))?;
+        Ok(Account { name: name.to_owned(), uid: found.uid, gid: found.gid, groups: found.groups })
+    }
+
+    fn unprivileged(&self) -> Option<Account> {
+        let uid = Uid::effective();
+        if uid.is_root() {
+            return None;
+        }
+        let groups = getgroups().unwrap_or_default();
+        Some(Account {
+            name: uid.to_string(),
+            uid: uid.as_raw(),
+            gid: Gid::effective().as_raw(),
+            groups: groups.into_iter().map(Gid::as_raw).collect(),
+        })
+    }
+
+    fn credential(&self, name: &str) -> Result<Secret, Missing> {
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return Err(Missing(format!("`{name}` is no name of a credential")));
+        }
+        let directory = env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+            Missing(format!(
+                "no credentials were passed: the unit needs `LoadCredential={name}` (systemd.exec(5))"
+            ))
+        })?;
+        secret(&Path::new(&directory).join(name))
+    }
+
+    fn secret_file(&self, path: &AbsPath) -> Result<Secret, Missing> {
+        secret(path.as_path())
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        env::var(name).ok()
+    }
+}
+
+/// A user as the sandbox floor judges files by it.
+pub fn user(account: &Account) -> User {
+    let mut gids = account.groups.clone();
+    gids.push(account.gid);
+    (account.uid, gids)
+}
+
+fn secret(path: &Path) -> Result<Secret, Missing> {
+    let refused = |why: String| Missing(format!("{}: {why}", path.display()));
+    let text = contents(path).map_err(|error| refused(error.to_string()))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    if line.is_empty() {
+        return Err(refused("it is empty".to_owned()));
+    }
+    Ok(Secret::new(line))
+}
+
+fn contents(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(SECRET_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn missing(error: &dyn std::error::Error) -> Missing {
+    Missing(Chain(error).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> AbsPath {
+        AbsPath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_search_path() {
+        let found = ThisHost.program("sh", "relative:/nowhere:/bin", &[]).unwrap();
+        assert_eq!(found.program.file.path, path("/bin/sh"));
+        assert_eq!(found.unguarded, None);
+    }
+
+    #[test]
+    fn a_missing_program_is_one_sentence() {
+        let Missing(why) = ThisHost.program("kernos-has-no-such", "/bin", &[]).unwrap_err();
+        assert_eq!(why, "no directory of the search path (/bin) has an executable file `kernos-has-no-such`");
+    }
+
+    #[test]
+    fn a_directory_is_canonical() {
+        let place = tempfile::tempdir().unwrap();
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink(place.path(), &link).unwrap();
+        let found = ThisHost.directory(&path(link.to_str().unwrap())).unwrap();
+        assert_eq!(found.as_path(), fs::canonicalize(place.path()).unwrap());
+        assert!(ThisHost.directory(&path("/etc/passwd")).is_err());
+        assert!(ThisHost.directory(&path("/nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_secret_file_loses_its_last_line_break_only() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("key");
+        let read = || ThisHost.secret_file(&path(file.to_str().unwrap()));
+        fs::write(&file, "a b\n\n").unwrap();
+        assert!(read().unwrap() == Secret::new("a b\n"));
+        fs::write(&file, "\n").unwrap();
+        assert!(read().is_err());
+    }
+
+    #[test]
+    fn a_credential_is_named_and_not_a_path() {
+        assert!(ThisHost.credential("../shadow").is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! The policy file: whether it may be trusted, then its text. What the text says is for `policy` to judge.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::libc;
+use nix::unistd::Uid;
+
+use super::exit::Error;
+use crate::policy::Source;
+
+/// Where the policy is when systemd starts kernos without saying so.
+pub const PACKAGED: &str = "/etc/kernos/kernos.toml";
+
+/// No policy is as long as this; what is longer is another file.
+const LENGTH_MAX: u64 = 1 << 20;
+
+const GROUP_AND_OTHERS_WRITE: u32 = libc::S_IWGRP | libc::S_IWOTH;
+
+/// A policy that was read, and what its file lets others do.
+#[derive(Clone, Debug)]
+pub struct PolicyFile {
+    /// Its name and its text.
+    pub source: Source,
+    /// Whether users other than the owner can read it, and so any secret in it.
+    pub exposed: bool,
+}
+
+/// Reads a policy file, unless somebody other than root or the caller could have written it.
+pub fn read(path: &Path) -> Result<PolicyFile, Error> {
+    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    // Without O_NONBLOCK a FIFO in its place would hang the start.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if let Some(why) = distrusted(&metadata, Uid::effective().as_raw()) {
+        return Err(Error::Untrusted { path: path.to_owned(), why });
+    }
+    let text = text(file).map_err(unreadable)?;
+    let source = Source { name: path.display().to_string(), text };
+    Ok(PolicyFile { source, exposed: metadata.mode() & libc::S_IROTH != 0 })
+}
+
+fn distrusted(metadata: &Metadata, caller: u32) -> Option<String> {
+    let (owner, mode) = (metadata.uid(), metadata.mode());
+    if !metadata.is_file() {
+        return Some("it is not a regular file".to_owned());
+    }
+    if owner != 0 && owner != caller {
+        return Some(format!(
+            "it belongs to uid {owner}; it must belong to root or to who starts kernos (uid {caller})"
+        ));
+    }
+    if mode & GROUP_AND_OTHERS_WRITE != 0 {
+        let mode = mode & 0o7777;
+        return Some(format!("others than its owner can write it (mode {mode:04o}): `chmod go-w` it"));
+    }
+    (metadata.len() > LENGTH_MAX).then(|| "it is longer than 1 MiB".to_owned())
+}
+
+fn text(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(LENGTH_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn written(mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("kernos.toml");
+        fs::write(&path, "[server]\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        (place, path)
+    }
+
+    fn why(path: &Path) -> String {
+        match read(path) {
+            Err(Error::Untrusted { why, .. }) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_text_comes_with_the_name() {
+        let (_place, path) = written(0o600);
+        let file = read(&path).unwrap();
+        assert_eq!(
+            (file.source.name.as_str(), file.source.text.as_str()),
+            (path.to_str().unwrap(), "[server]\n")
+        );
+        assert!(!file.exposed);
+    }
+
+    #[test]
+    fn a_file_that_all_can_read_is_exposed() {
+        let (_place, path) = written(0o644);
+        assert!(read(&path).unwrap().exposed);
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_not_trusted() {
+        let (_place, path) = written(0o664);
+        assert_eq!(why(&path), "others than its owner can write it (mode 0664): `chmod go-w` it");
+    }
+
+    #[test]
+    fn only_a_regular_file_is_read() {
+        let (place, _) = written(0o600);
+        assert_eq!(why(place.path()), "it is not a regular file");
+        let fifo = place.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(why(&fifo), "it is not a regular file");
+    }
+
+    #[test]
+    fn somebody_elses_file_is_not_trusted() {
+        let (_place, path) = written(0o600);
+        let metadata = fs::metadata(&path).unwrap();
+        let own = metadata.uid();
+        if own != 0 {
+            let why = distrusted(&metadata, own + 1).unwrap();
+            assert_eq!(
+                why,
+                format!(
+                    "it belongs to uid {own}; it must belong to root or to who starts kernos (uid {})",
+                    own + 1
+                )
+            );
+        }
+        assert_eq!(distrusted(&metadata, own), None);
+    }
+}
