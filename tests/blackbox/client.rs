@@ -1,0 +1,334 @@
+//! A small MCP client that speaks both eras of the protocol, and lets a test see every header.
+//!
+//! Not a client to copy: it takes what a well-behaved server sends and fails loudly at anything else.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use crate::processes::PATIENCE;
+
+/// The revision without sessions.
+pub const MODERN: &str = "2026-07-28";
+/// The last revision with them.
+pub const LEGACY: &str = "2025-11-25";
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads can be started"));
+
+/// Which revision is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Era {
+    /// A POST a request, closed to cancel it.
+    Modern,
+    /// `initialize`, a session, cancelled by a notification.
+    Legacy,
+}
+
+/// Both, for tests that hold in each.
+pub const ERAS: [Era; 2] = [Era::Modern, Era::Legacy];
+
+/// One agent.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    era: Era,
+    headers: HeaderMap,
+    /// The session, in the legacy era.
+    pub session: Option<String>,
+    next: AtomicU64,
+}
+
+/// A whole HTTP answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, or the one message of its event stream.
+    pub body: String,
+}
+
+/// What a tool answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The protocol's `isError`.
+    pub is_error: bool,
+    /// The first block of text.
+    pub text: String,
+    /// `structuredContent`, null where there is none.
+    pub structured: Value,
+    /// The header `x-request-id`.
+    pub request_id: String,
+}
+
+/// A request under way.
+pub struct Pending {
+    id: u64,
+    task: JoinHandle<reqwest::Result<Reply>>,
+}
+
+impl Client {
+    /// A client that presents its key as a bearer token, and in the legacy era has opened its session.
+    pub fn connect(url: &str, era: Era, key: &str) -> Self {
+        let mut client = Self::without_key(url, era).header("authorization", &format!("Bearer {key}"));
+        if era == Era::Legacy {
+            client.initialize();
+        }
+        client
+    }
+
+    /// A client that presents nothing, and has no session yet.
+    pub fn without_key(url: &str, era: Era) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(PATIENCE * 2)
+            .build()
+            .expect("no option is impossible");
+        let headers = HeaderMap::new();
+        Self { http, url: url.to_owned(), era, headers, session: None, next: AtomicU64::new(1) }
+    }
+
+    /// Sends this header with every request.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
+        self.headers.insert(name, HeaderValue::from_str(value).expect("a header's value"));
+        self
+    }
+
+    /// Opens a session, as the legacy era begins.
+    pub fn initialize(&mut self) -> Reply {
+        let parameters = json!({
+            "protocolVersion": LEGACY,
+            "capabilities": {},
+            "clientInfo": { "name": "blackbox", "version": "1" },
+        });
+        let reply = self.request("initialize", parameters);
+        if reply.status == StatusCode::OK {
+            self.session = Some(reply.header("mcp-session-id"));
+            self.notify("notifications/initialized", json!({}));
+        }
+        reply
+    }
+
+    /// Sends a request and waits for what comes back, whatever it is.
+    pub fn request(&self, method: &str, parameters: Value) -> Reply {
+        self.begin(method, parameters).finish().expect("the server answers")
+    }
+
+    /// Sends a request and does not wait.
+    pub fn begin(&self, method: &str, mut parameters: Value) -> Pending {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        if self.era == Era::Modern {
+            parameters["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": MODERN,
+                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientInfo": { "name": "blackbox", "version": "1" },
+            });
+        }
+        let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": parameters });
+        let request = self.post(&message);
+        let task = RUNTIME.spawn(async move { Reply::read(request.send().await?).await });
+        Pending { id, task }
+    }
+
+    /// Sends a notification, which has no answer.
+    pub fn notify(&self, method: &str, parameters: Value) {
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": parameters });
+        let reply = send(self.post(&message));
+        assert_eq!(reply.status, StatusCode::ACCEPTED, "{reply:?}");
+    }
+
+    /// The tools that this key sees.
+    pub fn tools(&self) -> Vec<Value> {
+        let result = self.request("tools/list", json!({})).result();
+        result["tools"].as_array().expect("a list of tools").clone()
+    }
+
+    /// Calls a tool that answers.
+    pub fn call(&self, tool: &str, arguments: Value) -> Answer {
+        self.begin_call(tool, arguments).answer()
+    }
+
+    /// Calls a tool and does not wait.
+    pub fn begin_call(&self, tool: &str, arguments: Value) -> Pending {
+        self.begin("tools/call", json!({ "name": tool, "arguments": arguments }))
+    }
+
+    /// Runs a command line.
+    pub fn run(&self, words: &[&str]) -> Answer {
+        self.begin_run(words).answer()
+    }
+
+    /// Runs a command line with something to read.
+    pub fn feed(&self, words: &[&str], stdin: &str) -> Answer {
+        self.call("shell_execute", json!({ "command": words, "stdin": stdin }))
+    }
+
+    /// Runs a command line with a deadline, in seconds.
+    pub fn run_within(&self, seconds: u64, words: &[&str]) -> Answer {
+        self.call("shell_execute", json!({ "command": words, "timeout": seconds }))
+    }
+
+    /// Starts a command line and does not wait.
+    pub fn begin_run(&self, words: &[&str]) -> Pending {
+        self.begin_call("shell_execute", json!({ "command": words }))
+    }
+
+    /// Cancels a request in the way of the era.
+    pub fn cancel(&self, pending: Pending) {
+        match self.era {
+            Era::Modern => pending.task.abort(),
+            Era::Legacy => self.notify("notifications/cancelled", json!({ "requestId": pending.id })),
+        }
+    }
+
+    fn post(&self, message: &Value) -> RequestBuilder {
+        let mut request = self.http.post(&self.url).headers(self.headers.clone());
+        request = request.header("accept", "application/json, text/event-stream").json(message);
+        match (self.era, &self.session) {
+            (Era::Modern, _) => {
+                request = request
+                    .header("mcp-protocol-version", MODERN)
+                    .header("mcp-method", message["method"].as_str().expect("every message has a method"));
+                match message["params"]["name"].as_str() {
+                    Some(name) => request.header("mcp-name", name),
+                    None => request,
+                }
+            }
+            (Era::Legacy, Some(session)) => {
+                request.header("mcp-protocol-version", LEGACY).header("mcp-session-id", session)
+            }
+            (Era::Legacy, None) => request,
+        }
+    }
+}
+
+impl Pending {
+    /// Waits for what comes back, or for the connection's end.
+    pub fn finish(self) -> reqwest::Result<Reply> {
+        RUNTIME.block_on(self.task).expect("a request is not aborted and waited for")
+    }
+
+    /// Waits for the tool's answer.
+    pub fn answer(self) -> Answer {
+        self.finish().expect("the server answers").answer()
+    }
+}
+
+impl Reply {
+    async fn read(response: reqwest::Response) -> reqwest::Result<Self> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await?;
+        let is_stream =
+            headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let body = if is_stream { last_message(&text) } else { text };
+        Ok(Self { status, headers, body })
+    }
+
+    /// A header that must be there.
+    pub fn header(&self, name: &str) -> String {
+        let value = self.headers.get(name).unwrap_or_else(|| panic!("no header {name} in {self:?}"));
+        value.to_str().expect("an ASCII header").to_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// The result of a request that succeeded.
+    pub fn result(&self) -> Value {
+        let message = self.json();
+        assert_eq!((self.status, message.get("error")), (StatusCode::OK, None), "{self:?}");
+        message["result"].clone()
+    }
+
+    /// The protocol's error: its code and its text.
+    pub fn error(&self) -> (i64, String) {
+        let error = &self.json()["error"];
+        let code = error["code"].as_i64().unwrap_or_else(|| panic!("no error in {self:?}"));
+        (code, error["message"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The answer of a tool.
+    pub fn answer(&self) -> Answer {
+        let result = self.result();
+        Answer {
+            is_error: result["isError"].as_bool().unwrap_or(false),
+            text: result["content"][0]["text"].as_str().unwrap_or_default().to_owned(),
+            structured: result["structuredContent"].clone(),
+            request_id: self.header("x-request-id"),
+        }
+    }
+}
+
+impl Answer {
+    /// Standard output as text.
+    pub fn stdout(&self) -> &str {
+        self.member("stdout").as_str().expect("text")
+    }
+
+    /// Standard error as text.
+    pub fn stderr(&self) -> &str {
+        self.member("stderr").as_str().expect("text")
+    }
+
+    /// The shell's status.
+    pub fn status(&self) -> i64 {
+        self.member("status").as_i64().expect("a number")
+    }
+
+    /// How the line ended.
+    pub fn ended(&self) -> &str {
+        self.member("ended").as_str().expect("text")
+    }
+
+    /// A member of the structured content that must be there.
+    pub fn member(&self, name: &str) -> &Value {
+        self.structured.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    /// What a command that ran printed, with its status.
+    pub fn printed(&self) -> (&str, i64) {
+        assert!(!self.is_error, "{self:?}");
+        (self.stdout(), self.status())
+    }
+
+    /// The text of an answer that must be a refusal or a failure.
+    pub fn refusal(&self) -> &str {
+        assert!(self.is_error, "this was to be refused: {self:?}");
+        &self.text
+    }
+}
+
+/// A plain request without any of the protocol's headers.
+pub fn plain(method: Method, url: &str, headers: &[(&str, &str)]) -> Reply {
+    let client = Client::without_key(url, Era::Legacy);
+    let request = client.http.request(method, url);
+    send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)))
+}
+
+/// A message sent by hand, with these headers and no others of the protocol's.
+pub fn plain_post(url: &str, headers: &[(&str, &str)], message: &Value) -> Reply {
+    let client = Client::without_key(url, Era::Legacy);
+    let request = client.http.post(url).json(message);
+    send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)))
+}
+
+fn send(request: RequestBuilder) -> Reply {
+    RUNTIME.block_on(async { Reply::read(request.send().await?).await }).expect("the server answers")
+}
+
+/// The last message of an event stream: the answer comes after whatever was told on the way.
+fn last_message(stream: &str) -> String {
+    let mut data = stream.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+    data.rfind(|data| !data.is_empty()).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,144 @@
+//! The language of a command line, and the words of a denial.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use nix::sys::stat::Mode;
+use serde_json::json;
+
+use crate::daemon::{Daemon, Setup};
+
+#[test]
+fn connectors_go_on_as_in_a_shell() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    for (words, expected) in [
+        (&["true", "&&", "echo", "and"][..], ("and\n", 0)),
+        (&["false", "&&", "echo", "and"], ("", 1)),
+        (&["false", "||", "echo", "or"], ("or\n", 0)),
+        (&["false", ";", "echo", "then"], ("then\n", 0)),
+        (&["echo", "a", "&&", "false", "||", "echo", "b"], ("a\nb\n", 0)),
+    ] {
+        assert_eq!(client.run(words).printed(), expected, "{words:?}");
+    }
+}
+
+#[test]
+fn every_redirection_does_what_its_sign_says() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let both = ["sh", "-c", "echo out; echo err >&2"];
+    let run = |tail: &[&str]| client.run(&[&both[..], tail].concat());
+    let read = |name: &str| fs::read_to_string(daemon.work().join(name)).unwrap();
+
+    assert_eq!(run(&[">", "o"]).stderr(), "err\n");
+    assert_eq!(run(&[">>", "o", "2>", "e"]).printed(), ("", 0));
+    assert_eq!((read("o"), read("e")), ("out\nout\n".into(), "err\n".into()));
+    run(&["2>>", "e", ">", "/dev/null"]);
+    assert_eq!(read("e"), "err\nerr\n");
+    assert_eq!(run(&["2>&1"]).stdout(), "out\nerr\n");
+    run(&["&>", "b"]);
+    assert_eq!(read("b"), "out\nerr\n");
+    assert_eq!(client.run(&["wc", "-l", "<", "b"]).printed(), ("2\n", 0));
+}
+
+#[test]
+fn a_redirection_leads_out_of_no_root() {
+    let daemon = Daemon::start();
+    let outside = daemon.setup().outside().join("outside.txt");
+    symlink(&outside, daemon.work().join("link")).unwrap();
+    let client = daemon.client();
+    for path in ["../outside.txt", outside.to_str().unwrap(), "link"] {
+        let answer = client.run(&["echo", "x", ">", path]);
+        assert!(answer.is_error, "{path}: {answer:?}");
+        assert!(!outside.exists(), "{path} was followed");
+    }
+}
+
+#[test]
+fn a_fifo_hangs_nobody() {
+    let daemon = Daemon::start();
+    let fifo = daemon.work().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::empty()).unwrap();
+    // Not by the mode above: the umask would take from it.
+    fs::set_permissions(&fifo, Permissions::from_mode(0o666)).unwrap();
+    for words in [["cat", "<", "fifo"].as_slice(), &["echo", "x", ">", "fifo"]] {
+        let answer = daemon.client().run_within(5, words);
+        assert!(answer.is_error && answer.text.contains("regular file"), "{words:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_call_starts_in_the_directory_that_it_names() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    fs::create_dir(daemon.work().join("sub")).unwrap();
+    let work = fs::canonicalize(daemon.work()).unwrap();
+    let in_directory =
+        |path: &str| client.call("shell_execute", json!({ "command": ["pwd", "-P"], "directory": path }));
+    assert_eq!(client.run(&["pwd", "-P"]).stdout(), format!("{}\n", work.display()));
+    let sub = work.join("sub");
+    assert_eq!(in_directory(sub.to_str().unwrap()).stdout(), format!("{}\n", sub.display()));
+    for wrong in ["/etc", "sub", &format!("{}-evil", work.display()), &format!("{}/none", work.display())] {
+        assert!(in_directory(wrong).is_error, "{wrong}");
+    }
+}
+
+#[test]
+fn a_denial_names_the_rule_the_word_and_what_is_allowed() {
+    let answer = Daemon::start().client().run(&["cat", "-Z", "x"]);
+    let text = answer.refusal();
+    for said in ["cat", "-Z", "-n", "-A"] {
+        assert!(text.contains(said), "nothing of {said} in {text}");
+    }
+}
+
+#[test]
+fn an_unlisted_program_is_refused_by_name_and_runs_nothing_before_it() {
+    let daemon = Daemon::start();
+    let answer = daemon.client().run(&["echo", "x", ">", "made.txt", "&&", "rm", "made.txt"]);
+    assert!(answer.refusal().contains("rm"), "{answer:?}");
+    assert!(!daemon.work().join("made.txt").exists());
+}
+
+#[test]
+fn words_for_a_shell_are_refused_by_name() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    for word in ["&", "|&", "<<", "<<<"] {
+        let answer = client.run(&["echo", "x", word, "y"]);
+        assert!(answer.refusal().contains("no shell"), "{word}: {answer:?}");
+    }
+    let glued = client.run(&["echo", "x", "2>/dev/null"]);
+    assert!(glued.refusal().contains("\"2>\"") || glued.refusal().contains("`2>`"), "{glued:?}");
+    assert_eq!(client.run(&["echo", "$HOME", "*", "~", "`id`", "(", "!"]).stdout(), "$HOME * ~ `id` ( !\n");
+}
+
+#[test]
+fn a_program_sees_the_environment_of_the_policy_alone() {
+    let daemon = Setup::new().environment("KERNOS_TEST_CANARY", "x").environment("TZ", "UTC").start();
+    let answer = daemon.client().run(&["env"]);
+    let mut names: Vec<&str> =
+        answer.stdout().lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    names.retain(|name| !["HOME", "TMPDIR", "PWD"].contains(name));
+    names.sort_unstable();
+    assert_eq!(names, ["LANG", "PATH"]);
+}
+
+#[test]
+fn bytes_that_are_not_text_come_back_exactly() {
+    let answer = Daemon::start().client().run(&["printf", "\\377\\000a"]);
+    assert_eq!(answer.member("stdout_base64"), &json!("/wBh"));
+}
+
+#[test]
+fn a_signal_is_told_as_a_shell_tells_it() {
+    let answer = Daemon::start().client().run(&["sh", "-c", "kill -9 $$"]);
+    assert_eq!((answer.ended(), answer.status(), answer.member("signal")), ("signalled", 137, &json!(9)));
+}
+
+#[test]
+fn a_longer_deadline_than_the_policy_allows_is_refused_with_the_figure() {
+    let answer = Daemon::start().client().run_within(21, &["true"]);
+    assert!(answer.refusal().contains("20"), "{answer:?}");
+}

@@ -1,0 +1,62 @@
+//! Requests that come from the wrong place, or are too large.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::client::{Client, Era};
+use crate::daemon::Daemon;
+use crate::policy::ALICE;
+
+#[test]
+fn a_foreign_host_is_refused_and_a_listed_one_is_not() {
+    let daemon = Daemon::start();
+    let with = |host: &str| list(&daemon, "host", host);
+    assert_eq!(with("attacker.example"), StatusCode::FORBIDDEN);
+    assert_eq!(with("kernos.example.attacker.example"), StatusCode::FORBIDDEN);
+    assert_eq!(with("kernos.example"), StatusCode::OK);
+    assert_eq!(with(&format!("localhost:{}", daemon.address().port())), StatusCode::OK);
+}
+
+#[test]
+fn a_foreign_origin_is_refused_and_a_listed_one_is_not() {
+    let daemon = Daemon::start();
+    let with = |origin: &str| list(&daemon, "origin", origin);
+    assert_eq!(with("https://attacker.example"), StatusCode::FORBIDDEN);
+    assert_eq!(with("null"), StatusCode::FORBIDDEN);
+    assert_eq!(with("http://app.example"), StatusCode::FORBIDDEN);
+    assert_eq!(with("https://app.example"), StatusCode::OK);
+}
+
+#[test]
+fn a_foreign_host_is_refused_before_its_key_is_looked_at() {
+    let daemon = Daemon::start();
+    let client = Client::without_key(&daemon.url("/mcp"), Era::Modern).header("host", "attacker.example");
+    assert_eq!(client.request("tools/list", json!({})).status, StatusCode::FORBIDDEN);
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_refused_with_its_own_status() {
+    let daemon = Daemon::start();
+    let words = vec!["x".repeat(1 << 20); 64];
+    let reply = daemon
+        .client()
+        .request("tools/call", json!({ "name": "shell_execute", "arguments": { "command": words } }));
+    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[test]
+fn a_client_that_accepts_anything_is_served() {
+    let daemon = Daemon::start();
+    let reply = crate::client::plain_post(
+        &daemon.url("/mcp"),
+        &[("authorization", &format!("Bearer {ALICE}")), ("accept", "*/*")],
+        &json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "curl", "version": "8" } } }),
+    );
+    assert_eq!(reply.result()["serverInfo"]["name"], "kernos");
+}
+
+fn list(daemon: &Daemon, header: &str, value: &str) -> StatusCode {
+    let client = daemon.client().header(header, value);
+    client.request("tools/list", json!({})).status
+}

@@ -1,0 +1,84 @@
+//! The record in a real journal, with what the kernel itself says of its writer.
+
+use std::path::Path;
+use std::process::{Child, Command};
+
+use serde_json::Value;
+
+use crate::daemon::Setup;
+use crate::policy::DAEMON_USER;
+use crate::processes::eventually;
+
+const SOCKET: &str = "/run/systemd/journal/socket";
+
+#[test]
+#[ignore = "needs root and systemd-journald; run by .ci/run"]
+fn the_journal_has_the_event_and_vouches_for_its_writer() {
+    let _journald = Journald::running();
+    let daemon = Setup::new().replace("format = \"json\"", "format = \"journald\"").start();
+    let id = daemon.client().run(&["echo", "in the journal"]).request_id;
+
+    let event = event_of(&id);
+    let field = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("no {name} in {event}"));
+    assert_eq!(field("KERNOS_KEY"), "alice");
+    assert_eq!(field("KERNOS_TOOL"), "shell_execute");
+    assert_eq!(field("KERNOS_DECISION"), "allowed");
+    assert_eq!(field("KERNOS_RULE"), "echo");
+    assert_eq!(field("KERNOS_STATUS"), "0");
+    assert!(field("KERNOS_COMMAND").contains("in the journal"), "{event}");
+    assert!(field("KERNOS_DURATION_US").parse::<u64>().is_ok(), "{event}");
+    assert!(field("KERNOS_SEQ").parse::<u64>().is_ok(), "{event}");
+    // What follows is written by journald, from what the kernel told it.
+    assert_eq!(field("_UID"), DAEMON_USER.to_string());
+    assert_eq!(field("_PID"), daemon.pid().to_string());
+    assert_eq!(field("_CAP_EFFECTIVE"), "0");
+}
+
+fn event_of(request_id: &str) -> Value {
+    let mut found = None;
+    eventually("the event in the journal", || {
+        let output = Command::new("journalctl")
+            .args([
+                "--quiet",
+                "--output=json",
+                &format!("KERNOS_REQUEST_ID={request_id}"),
+                "KERNOS_TOOL=shell_execute",
+            ])
+            .output()
+            .expect("journalctl is installed where journald is");
+        let text = String::from_utf8(output.stdout).expect("JSON is text");
+        found = text.lines().find_map(|line| serde_json::from_str(line).ok());
+        found.is_some()
+    });
+    found.expect("it was seen")
+}
+
+/// A journald of the test's own where none runs: it needs no systemd around it.
+struct Journald(Option<Child>);
+
+impl Journald {
+    fn running() -> Self {
+        if Path::new(SOCKET).exists() && nix::sys::stat::stat(SOCKET).is_ok() && Self::answers() {
+            return Self(None);
+        }
+        let child = Command::new("/lib/systemd/systemd-journald")
+            .spawn()
+            .expect("Debian's package systemd is installed");
+        eventually("the journal's socket", Self::answers);
+        Self(Some(child))
+    }
+
+    fn answers() -> bool {
+        let socket = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
+        socket.connect(SOCKET).is_ok()
+    }
+}
+
+impl Drop for Journald {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The real binary from outside: started as an operator starts it, called as an agent calls it.
+//!
+//! Not a second copy of the unit tests: nothing here reaches into the crate. Tests that need root or a program
+//! that a bare system lacks are ignored with the reason, and `.ci/run` runs them.
+#![allow(unreachable_pub, reason = "a test binary exports nothing")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "a literal of `json!` reads best when handed over as it is"
+)]
+#![allow(clippy::format_collect, reason = "a test is not in a hurry")]
+
+mod client;
+mod daemon;
+mod log;
+mod policy;
+mod processes;
+
+mod audit;
+mod boot;
+mod command_line;
+mod defects;
+mod door;
+mod ending;
+mod eras;
+mod journal;
+mod keys;
+mod probes;
+mod programs;
+mod users;
+mod welcome;

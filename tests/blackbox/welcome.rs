@@ -1,0 +1,91 @@
+//! The first command on a fresh clone: no policy, no arguments.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::daemon::binary;
+
+/// A daemon under the embedded default policy, on a port of its own.
+struct Welcome {
+    child: Child,
+    printed: Vec<String>,
+    /// Held open: what it prints later must have somewhere to go.
+    _output: BufReader<ChildStdout>,
+    _home: TempDir,
+}
+
+impl Welcome {
+    /// Starts it and reads what it prints, to the end of the `curl` line.
+    fn read() -> Self {
+        let home = TempDir::with_prefix("kernos-home-").unwrap();
+        // It does not matter here to which of the two streams a line goes.
+        let mut child = Command::new("sh")
+            .args(["-c", "exec \"$0\" serve --listen 127.0.0.1:0 2>&1"])
+            .arg(binary())
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("INVOCATION_ID")
+            .env("HOME", home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut printed = Vec::new();
+        let mut in_curl = false;
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        for line in output.by_ref().lines().map_while(Result::ok) {
+            in_curl |= line.trim_start().starts_with("curl ");
+            let goes_on = line.ends_with('\\');
+            printed.push(line);
+            if in_curl && !goes_on {
+                break;
+            }
+        }
+        Self { child, printed, _output: output, _home: home }
+    }
+
+    /// The command to paste, joined as a shell would read it.
+    fn curl(&self) -> String {
+        let lines = self.printed.iter().skip_while(|line| !line.trim_start().starts_with("curl "));
+        lines.cloned().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Welcome {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs curl; run by .ci/run"]
+fn the_printed_curl_line_runs_a_command_when_pasted() {
+    let welcome = Welcome::read();
+    let output = Command::new("sh").args(["-c", &welcome.curl()]).output().unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(answer.contains("\"stdout\""), "{answer}\nof\n{}", welcome.curl());
+    assert!(!answer.contains("\"isError\":true"), "{answer}");
+}
+
+#[test]
+fn the_default_policy_is_never_silent_under_a_service_manager() {
+    let output = Command::new(binary())
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("INVOCATION_ID", "0123456789abcdef0123456789abcdef")
+        .env("NOTIFY_SOCKET", "/nonexistent/notify")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/etc/kernos/kernos.toml"), "{output:?}");
+}
+
+#[test]
+fn the_default_policy_is_sound() {
+    let output = Command::new(binary()).args(["policy", "default"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("[server]") && text.contains("best-effort"), "{text}");
+}
