@@ -1,0 +1,125 @@
+//! The documents say what the program does: names that they mention exist, and what they list is complete.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Every Markdown file of the repository that is written by hand.
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for directory in ["", "docs", "docs/adr"] {
+        for entry in fs::read_dir(root().join(directory)).expect("it is part of the repository") {
+            let path = entry.expect("it can be listed").path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The text of every Rust file below a directory.
+fn sources(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(directory).expect("it is part of the repository") {
+        let path = entry.expect("it can be listed").path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &read(&path);
+        }
+    }
+    text
+}
+
+/// The rows of all tables of a document, as cells. A pipe inside a cell is written `\|`.
+fn rows(document: &str) -> Vec<Vec<String>> {
+    let cells = |line: &str| {
+        let line = line.replace("\\|", "\u{0}");
+        line.trim_matches('|').split('|').map(|cell| cell.trim().replace('\u{0}', "|")).collect()
+    };
+    document.lines().filter(|line| line.starts_with('|')).map(cells).collect()
+}
+
+/// What stands between backticks.
+fn code_spans(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_test_that_answers_a_known_attack_exists() {
+    let sources = sources(&root().join("src")) + &sources(&root().join("tests"));
+    let document = read("docs/known-attacks.md");
+    let named: BTreeSet<String> = rows(&document)
+        .iter()
+        .filter(|row| row.len() == 4)
+        .flat_map(|row| code_spans(&row[3]).into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !sources.contains(&format!("fn {name}()"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut broken = Vec::new();
+    for document in documents() {
+        let text = read(&document);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
+            if !document.parent().expect("a file has one").join(target).exists() {
+                broken.push(format!("{}: {target}", document.display()));
+            }
+        }
+    }
+    assert_eq!(broken, [""; 0]);
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 200, "{lines} lines");
+}
+
+#[test]
+fn the_tools_of_the_readme_are_those_that_there_are() {
+    let printed = Command::new(env!("CARGO_BIN_EXE_kernos")).args(["tools", "--markdown"]).output();
+    let printed = String::from_utf8(printed.expect("it was built").stdout).expect("it is text");
+    let readme = read("README.md");
+    let table = readme
+        .split_once("<!-- tools:begin -->\n")
+        .and_then(|(_, rest)| rest.split_once("<!-- tools:end -->"));
+    assert_eq!(
+        table.map(|(table, _)| table),
+        Some(printed.as_str()),
+        "write what `kernos tools --markdown` prints"
+    );
+}
+
+#[test]
+fn every_metric_that_is_described_exists() {
+    let document = read("docs/http.md");
+    let source = read("src/http/metrics.rs") + &read("src/http/record.rs");
+    let described: BTreeSet<&str> =
+        code_spans(&document).into_iter().filter(|name| name.starts_with("kernos_")).collect();
+    let missing: Vec<_> = described
+        .iter()
+        .map(|name| {
+            name.trim_start_matches("kernos_")
+                .trim_end_matches("_total")
+                .trim_end_matches("_duration_seconds")
+        })
+        .filter(|stem| !source.contains(stem))
+        .collect();
+    assert!(described.len() > 10 && missing.is_empty(), "{missing:?}");
+}
