@@ -72,6 +72,11 @@ impl Channel {
         }
     }
 
+    /// Whether something has been read that was not asked for yet: the socket does not tell of it again.
+    pub(super) fn holds_more(&self) -> bool {
+        !self.frames.0.is_empty()
+    }
+
     /// The next descriptor that came along, in the order in which they were sent.
     pub(super) fn descriptor(&mut self) -> io::Result<OwnedFd> {
         self.descriptors.pop_front().ok_or_else(|| io::Error::other("a message came without its descriptors"))

@@ -138,3 +138,15 @@ async fn an_abandoned_call_is_ended() {
     assert!(abandoned.is_err());
     assert!(soon(|| alive("86407").is_empty()).await);
 }
+
+#[tokio::test]
+async fn a_stop_right_behind_a_large_plan_is_heard() {
+    let host = Host::new().await;
+    let script = format!("sleep 20 # {}", "x".repeat(100_000));
+    for _ in 0..20 {
+        let began = Instant::now();
+        let outcome = host.call(&["sh", "-c", &script]).until(std::future::ready(Stop::Cancelled)).await;
+        assert_eq!(outcome.unwrap().ended, Ended::Cancelled);
+        assert!(began.elapsed() < PROMPTLY);
+    }
+}

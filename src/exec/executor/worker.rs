@@ -75,6 +75,10 @@ impl Worker {
 
     /// Waits until a child has ended; an interruption if the time comes first or the daemon wants an end.
     pub(super) fn wait(&mut self, until: Instant) -> Result<(), Interruption> {
+        // What followed a large plan closely was read together with its last piece.
+        if self.channel.holds_more() {
+            return Err(self.stopped());
+        }
         loop {
             let left = until.checked_duration_since(Instant::now()).ok_or(Interruption::Late)?;
             let left = Timespec::try_from(left).ok();
@@ -84,9 +88,7 @@ impl Worker {
             let Ok(_) = poll(&mut ready, left.as_ref()) else { continue };
             let [child, request] = ready.map(|ready| !ready.revents().is_empty());
             if request {
-                // Whatever comes during a call is its stop: a message that says so, or the end of the daemon.
-                let _ = self.channel.receive::<Request<Plan>>();
-                return Err(Interruption::Stopped);
+                return Err(self.stopped());
             }
             if child {
                 // Read before reaping: a child that ends in between makes it readable again.
@@ -94,5 +96,11 @@ impl Worker {
                 return Ok(());
             }
         }
+    }
+
+    /// Whatever comes during a call is its stop: a message that says so, or the end of the daemon.
+    fn stopped(&mut self) -> Interruption {
+        let _ = self.channel.receive::<Request<Plan>>();
+        Interruption::Stopped
     }
 }
