@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags, fchmod, fcntl_setfl};
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::Notify;
@@ -142,10 +142,11 @@ impl Output {
     }
 
     /// Reads the pipe itself, because the runtime may not have been told of the last bytes yet, and no more
-    /// than it can have held, because a stranger that a command gave its end to may go on writing.
+    /// than it can have held, because a stranger that a command gave its end to may go on writing. A command
+    /// may have made it larger than it was.
     fn drain(&mut self) {
         let mut buffer = [0; 16 * 1024];
-        let mut held = LARGE;
+        let mut held = fcntl_getpipe_size(&self.pipe).unwrap_or(LARGE);
         while let Ok(read @ 1..) = rustix::io::read(&self.pipe, &mut buffer) {
             self.capture.push(&buffer[..read]);
             held = held.saturating_sub(read);

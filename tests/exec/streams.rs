@@ -1,7 +1,9 @@
 //! Streams, pipes, connectors and statuses.
 
+use std::future::pending;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use kernos::exec::{Ended, StageEnd, StageOutcome};
 
 use crate::support::{Host, exited, said, text};
@@ -188,4 +190,16 @@ async fn a_program_starts_with_clean_signals_descriptors_and_limits() {
         .await;
     let root = host.path("").canonicalize().unwrap();
     assert_eq!(text(&outcome.stdout), format!("77\n0\n0027\n{}\nPATH=/usr/bin:/bin\n", root.display()));
+}
+
+#[tokio::test]
+async fn a_pipe_that_a_program_has_enlarged_is_emptied() {
+    let host = Host::new().await;
+    let write = "import fcntl, os; fcntl.fcntl(1, 1031, 1 << 20); os.write(1, b'x' * (1 << 20))";
+    for _ in 0..20 {
+        // The daemon looks away until all of it is in the pipe.
+        let away = async { std::thread::sleep(Duration::from_millis(100)) }.then(|()| pending());
+        let call = host.call(&["python3", "-c", write]).with(|call| call.output = 2 << 20);
+        assert_eq!(call.until(away).await.unwrap().stdout.head.len(), 1 << 20);
+    }
 }
