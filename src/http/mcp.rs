@@ -67,9 +67,12 @@ impl ServerHandler for Handler {
 
     async fn list_tools(
         &self,
-        _page: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
+        if page.is_some_and(|page| page.cursor.is_some()) {
+            return Err(ErrorData::invalid_params("Unknown cursor: there is one page", None));
+        }
         let listed = async {
             let grant = Arc::clone(caller(&context)?.principal.grant());
             let mine = tools::catalogue().iter().filter(|entry| grant.tool(entry.name).is_some());

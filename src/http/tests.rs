@@ -100,6 +100,9 @@ async fn tools_are_listed_by_what_the_key_may_call_for_its_holder_only() {
     );
     assert!(tool["outputSchema"]["properties"]["stdout"].is_object());
 
+    let beyond = house.modern("tools/list", json!({"cursor": "2"})).await;
+    assert_eq!(beyond["error"]["code"], -32602);
+
     let (_, for_bob) = answer(house.send(modern("bob's key", "tools/list", json!({}))).await).await;
     assert_eq!(for_bob["result"]["tools"], json!([]));
 }
