@@ -66,7 +66,7 @@ pub(super) async fn answer(
     let token = endpoint.door.answers.token();
     let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
 
-    let response = endpoint.service.handle(request).await.map(Body::new);
+    let response = typed(endpoint.service.handle(request).await.map(Body::new));
     if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()) {
         sessions.bind(id, owner);
     }
@@ -86,6 +86,15 @@ fn is_sessionless(headers: &HeaderMap) -> bool {
 /// rmcp asks for both media types by name; plain HTTP clients send `*/*`.
 fn accept_both(headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+}
+
+/// rmcp does not say that its refusals are text.
+fn typed(mut response: Response) -> Response {
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().entry(header::CONTENT_TYPE).or_insert(text);
+    }
+    response
 }
 
 fn with_status(status: StatusCode, mut response: Response) -> Response {

@@ -255,6 +255,11 @@ async fn plain_clients_are_served_and_broken_messages_answered() {
     assert_eq!((status, &body["error"]["code"], &body["id"]), (400, &json!(-32700), &Value::Null));
     let (status, body) = answer(send("[]").await).await;
     assert_eq!((status, &body["error"]["code"]), (400, &json!(-32600)));
+
+    let outside_of_a_session = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let refused = house.send(legacy("alice's key", None, &outside_of_a_session)).await;
+    let kind = &refused.headers()["content-type"];
+    assert_eq!((refused.status().as_u16(), kind.to_str().unwrap()), (400, "text/plain; charset=utf-8"));
 }
 
 #[tokio::test]
