@@ -16,6 +16,9 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 /// Enough for a dozen frames of the C library. The kernel has a stack of its own.
 const STACK: usize = 64 * 1024;
 
+/// What a program gets when its worker dies, as wide as prctl(2) reads it.
+const DEATH: libc::c_ulong = libc::SIGKILL.unsigned_abs() as libc::c_ulong;
+
 /// What is to be started.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
@@ -151,8 +154,10 @@ extern "C" fn child(shared: *mut c_void) -> c_int {
 
 /// Makes the calls that turn the child into the program. Returns at the first that fails.
 ///
-/// # Safety Only in a child of [`start`], with its `Shared`: the pointers are valid, and the calls change
-/// this child alone.
+/// # Safety
+///
+/// Only in a child of [`start`], with its `Shared`: the pointers are valid, and the calls change this child
+/// alone.
 unsafe fn become_program(shared: &mut Shared) {
     let mut failed = |step: &'static str, result: c_int| {
         shared.step = step;
@@ -163,7 +168,7 @@ unsafe fn become_program(shared: &mut Shared) {
     unsafe {
         // No controlling terminal, and a process group that can be killed as one.
         if failed("setsid", libc::setsid())
-            || failed("prctl", libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))
+            || failed("prctl", libc::prctl(libc::PR_SET_PDEATHSIG, DEATH))
             || failed("fchdir", libc::fchdir(shared.directory))
         {
             return;
