@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Waiting calls for each that runs: enough for a burst, few enough that the last one waits minutes at most.
+/// Waiting calls for each that runs: enough for a burst, few enough that the last one waits for four others.
 const QUEUE: usize = 4;
 
 /// What a key may do.

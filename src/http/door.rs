@@ -67,7 +67,8 @@ impl Door {
         })
     }
 
-    /// The policy of this moment. A request asks once, so that one policy judges all of it.
+    /// The policy of this moment. What a call may do is judged by the one that identified its caller, which
+    /// the principal holds.
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
