@@ -55,17 +55,13 @@ impl Door {
 
         let _running = self.calls.token();
         let _in_flight = self.metrics.begins(entry.name);
+        let mut recorded = Recorded { door: self, caller, tool: entry.name, begun, account: abandoned() };
         let reply = self.reply(caller, entry, grant, arguments, cancelled);
-        let ended = match AssertUnwindSafe(reply).catch_unwind().await {
-            Ok(reply) => Called::Answered(reply),
-            Err(_) => Called::Panicked,
+        let (account, ended) = match AssertUnwindSafe(reply).catch_unwind().await {
+            Ok(mut reply) => (std::mem::take(&mut reply.account), Called::Answered(reply)),
+            Err(_) => (panicked(), Called::Panicked),
         };
-        let account = match &ended {
-            Called::Answered(reply) => &reply.account,
-            _ => &Account { decision: Decision::Allowed, outcome: "panicked", ..Account::default() },
-        };
-        self.metrics.answered(entry.name, account, begun.elapsed());
-        self.put_on_record(caller, entry.name, account, begun);
+        recorded.account = account;
         ended
     }
 
@@ -117,4 +113,34 @@ impl Door {
         let event = Event::of_call(caller.principal.name(), tool, account, begun.elapsed());
         self.record.write(&event.at(caller.address, &caller.request_id));
     }
+}
+
+/// A call that is counted and put on record when it ends: also when the runtime ends before it.
+struct Recorded<'c> {
+    door: &'c Door,
+    caller: &'c Caller,
+    tool: &'c str,
+    begun: Instant,
+    account: Account,
+}
+
+impl Drop for Recorded<'_> {
+    fn drop(&mut self) {
+        self.door.metrics.answered(self.tool, &self.account, self.begun.elapsed());
+        self.door.put_on_record(self.caller, self.tool, &self.account, self.begun);
+    }
+}
+
+/// What is said of a call that nobody is left to answer; what it had started is ended with it.
+fn abandoned() -> Account {
+    Account {
+        decision: Decision::Allowed,
+        reason: Some("abandoned"),
+        outcome: "cancelled",
+        ..Account::default()
+    }
+}
+
+fn panicked() -> Account {
+    Account { decision: Decision::Allowed, outcome: "panicked", ..Account::default() }
 }

@@ -1,14 +1,17 @@
 //! The door as its callers see it.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
+use super::call::Caller;
 use super::testing::{House, MODERN, answer, digest, initialize, legacy, modern, post};
 use super::{Journal, Record, Sink};
+use crate::vocab::Secret;
 
 #[tokio::test]
 async fn a_command_runs_in_the_newer_era_and_is_answered_as_json() {
@@ -394,6 +397,26 @@ async fn a_cancelled_notification_ends_its_call_in_the_older_era() {
     assert_eq!(house.send(legacy("alice's key", Some(&id), &cancel)).await.status(), 202);
     until(|| house.stage.stopped.load(Ordering::SeqCst) == 1).await;
     drop(running);
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_is_left_to_answer_is_on_record() {
+    let house = House::new();
+    let key = Secret::new("alice's key");
+    let address = [127, 0, 0, 1].into();
+    let alice = house.door.policy().access().identify(Some(&key), address, false, SystemTime::now());
+    let caller = Caller { principal: alice.unwrap(), address, request_id: "ab12".into() };
+    let Value::Object(arguments) = json!({"command": ["sleep"]}) else { unreachable!() };
+    let call = house.door.call(&caller, "shell_execute", arguments, CancellationToken::new());
+    assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
+    let measured = house.measured();
+    for line in [
+        "kernos_record_events_total 1",
+        "kernos_tool_calls_total{outcome=\"cancelled\",tool=\"shell_execute\"} 1",
+        "kernos_tool_calls_in_flight{tool=\"shell_execute\"} 0",
+    ] {
+        assert!(measured.lines().any(|one| one == line), "{line} is missing in:\n{measured}");
+    }
 }
 
 async fn until(condition: impl Fn() -> bool) {
