@@ -102,6 +102,15 @@ fn an_unlisted_program_is_refused_by_name_and_runs_nothing_before_it() {
 }
 
 #[test]
+fn a_line_of_nothing_but_launchers_is_refused_and_harms_nobody() {
+    let daemon = Setup::new().replace("commands = [\"cat\", ", "commands = [\"cat\", \"nohup\", ").start();
+    let client = daemon.client();
+    let denial = client.run(&vec!["nohup"; 60_000]).refusal().to_owned();
+    assert!(denial.starts_with("command[9]: `nohup` stands behind more than 8 launchers"), "{denial}");
+    assert_eq!(client.run(&["nohup", "echo", "next"]).stdout(), "next\n");
+}
+
+#[test]
 fn words_for_a_shell_are_refused_by_name() {
     let daemon = Daemon::start();
     let client = daemon.client();

@@ -23,6 +23,10 @@ const SHELL_EXECUTE: &str = "shell_execute";
 /// Names of commands that a denial lists at most.
 const NAMES_MAX: usize = 80;
 
+/// Launchers within launchers: more than anybody types, and few enough that neither the stack nor the ways to
+/// choose among rules of one name, which multiply at every level, are the caller's to exhaust.
+const LAUNCHERS_MAX: usize = 8;
+
 /// What the bearer of a key may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
@@ -222,14 +226,26 @@ impl Grant {
 
     /// The rule that allows these words; for a launcher, also the rule of the command that it starts.
     pub(super) fn authorise(&self, argv: &[Word], view: &View<'_>) -> Result<Vec<&Rule>, Denial> {
+        self.authorise_below(0, argv, view)
+    }
+
+    fn authorise_below(
+        &self,
+        launchers: usize,
+        argv: &[Word],
+        view: &View<'_>,
+    ) -> Result<Vec<&Rule>, Denial> {
         let name = &argv[0];
+        if launchers > LAUNCHERS_MAX {
+            return Err(too_deep(name));
+        }
         let mut nearest: Option<Denial> = None;
         for rule in self.rules().filter(|rule| rule.name == name.text()) {
             let verdict =
                 rule.judge(&argv[1..], view).map_err(|objection| Denial::by_rule(&rule.id, objection));
             let denial = match verdict {
                 Ok(None) => return Ok(vec![rule]),
-                Ok(Some(inner)) => match self.authorise(&argv[1 + inner..], view) {
+                Ok(Some(inner)) => match self.authorise_below(launchers + 1, &argv[1 + inner..], view) {
                     Ok(inner) => return Ok(std::iter::once(rule).chain(inner).collect()),
                     Err(denial) => denial,
                 },
@@ -256,6 +272,16 @@ impl Grant {
             what: format!("`{}` is not a command of this key", printable(name.text())),
             instead: if listed.is_empty() { "no command".to_owned() } else { listed.join(", ") },
         }
+    }
+}
+
+fn too_deep(name: &Word) -> Denial {
+    Denial {
+        code: "command",
+        at: Some(name.at()),
+        rule: None,
+        what: format!("`{}` stands behind more than {LAUNCHERS_MAX} launchers", printable(name.text())),
+        instead: format!("at most {LAUNCHERS_MAX} launchers before a command"),
     }
 }
 

@@ -145,6 +145,15 @@ fn a_launched_command_is_judged_by_its_own_rule() {
 }
 
 #[test]
+fn launchers_within_launchers_are_bounded() {
+    let behind = |launchers: usize| rule(&[vec!["env"; launchers], vec!["echo"]].concat());
+    assert_eq!(behind(8), Ok("env > ".repeat(8) + "echo"));
+    let denied = "command[9]: `echo` stands behind more than 8 launchers; allowed: at most 8 launchers before a command";
+    assert_eq!(behind(9), Err(denied.to_owned()));
+    assert!(behind(70_000).is_err());
+}
+
+#[test]
 fn a_later_stage_that_is_refused_refuses_the_line() {
     assert!(plan(&["echo", "x", ">", "f", "&&", "id"]).is_err());
     assert!(plan(&["echo", "x", "|", "id"]).is_err());
