@@ -56,6 +56,27 @@ fn a_redirection_leads_out_of_no_root() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_root_is_not_followed() {
+    let setup = Setup::new();
+    let (inner, secret) = (setup.work().join("inner"), setup.outside().join("secret"));
+    fs::create_dir(&inner).unwrap();
+    fs::create_dir(&secret).unwrap();
+    fs::write(secret.join("key"), "secret").unwrap();
+    let table = format!("[root.inner]\npath = {inner:?}\n");
+    let daemon =
+        setup.append(&table).replace("{ work = \"rw\" }", "{ work = \"rw\", inner = \"rw\" }").start();
+    fs::remove_dir(&inner).unwrap();
+    symlink(&secret, &inner).unwrap();
+    let client = daemon.client();
+    let read = client.run(&["cat", "<", "inner/key"]);
+    assert_eq!((read.stdout(), read.ended()), ("", "not-started"), "{read:?}");
+    client.run(&["echo", "x", ">", "inner/key"]).refusal();
+    assert_eq!(fs::read_to_string(secret.join("key")).unwrap(), "secret");
+    let entered = client.call("shell_execute", json!({ "command": ["pwd"], "directory": inner }));
+    assert_eq!((entered.stdout(), entered.ended()), ("", "not-started"), "{entered:?}");
+}
+
+#[test]
 fn a_fifo_hangs_nobody() {
     let daemon = Daemon::start();
     let fifo = daemon.work().join("fifo");

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, ftruncate, open, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, ftruncate, openat2};
 use rustix::io::Errno;
 
 use crate::policy::plan::{OutputStream, Place, PlannedRedirection, Target};
@@ -95,7 +95,7 @@ fn opened(target: &Target, how: Use, null: &Stream) -> Result<Stream, String> {
 }
 
 fn beneath(place: &Place, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let root = open(place.root.as_path(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let root = root(place)?;
     if place.relative.is_empty() && flags.contains(OFlags::PATH) {
         return Ok(root);
     }
@@ -111,6 +111,13 @@ fn beneath(place: &Place, flags: OFlags) -> Result<OwnedFd, Errno> {
         }
     }
     opened
+}
+
+/// Opens the root itself. Its links were followed when the policy was loaded: one that is on the way now was put
+/// there since, and leads elsewhere.
+fn root(place: &Place) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat2(CWD, place.root.as_path(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
 }
 
 /// What it is, if it is no regular file.
