@@ -135,9 +135,11 @@ impl Executor {
                 return Err(Error::Lost(io::ErrorKind::TimedOut.into()));
             }
         };
-        self.pool.give_back(worker);
         let (stdout, stderr) = streams.finish();
-        let Report { stages, end, took } = report;
+        let Report { stages, end, took, last } = report;
+        if !last {
+            self.pool.give_back(worker);
+        }
         let ended = match end {
             End::Finished => stages.last().map(super::StageOutcome::line_ended),
             End::NotStarted(error) => Some(Ended::NotStarted(error)),

@@ -58,6 +58,8 @@ pub(super) struct Report {
     pub(super) end: End,
     /// How long it took.
     pub(super) took: Duration,
+    /// Whether the worker serves no further call.
+    pub(super) last: bool,
 }
 
 /// How a line ended, as a worker sees it.

@@ -53,7 +53,12 @@ pub(super) fn run(worker: &mut Worker, call: &Call) -> Report {
     let directory = match redirect::directory(plan.directory()) {
         Ok(directory) => directory,
         Err(error) => {
-            return Report { stages: Vec::new(), end: End::NotStarted(error), took: began.elapsed() };
+            return Report {
+                stages: Vec::new(),
+                end: End::NotStarted(error),
+                took: began.elapsed(),
+                last: false,
+            };
         }
     };
     let mut line = Line {
@@ -71,7 +76,7 @@ pub(super) fn run(worker: &mut Worker, call: &Call) -> Report {
         Err(Interruption::Stopped) => End::Stopped,
     };
     line.end_all();
-    Report { stages: line.stages, end, took: began.elapsed() }
+    Report { stages: line.stages, end, took: began.elapsed(), last: false }
 }
 
 impl Line<'_> {

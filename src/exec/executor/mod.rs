@@ -7,6 +7,7 @@
 
 mod clone;
 mod line;
+mod means;
 mod redirect;
 mod stage;
 mod tree;
@@ -23,6 +24,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Resource, Rlimit, setrlimit, setsid};
 
 use self::clone::Fork;
+use self::means::Means;
 use super::protocol::{Greeting, Hire, Settings};
 use super::wire::Channel;
 use crate::sandbox::{Confined, Identity, Privileged, process};
@@ -54,13 +56,14 @@ fn serve(privileged: Privileged) -> io::Result<()> {
     let Ok((_confined, children)) = prepared else {
         return Ok(());
     };
-    let mut executor = Executor { control, children, workers: HashSet::new() };
+    let means = Means::of_this_process()?;
+    let mut executor = Executor { control, children, workers: HashSet::new(), means: means.clone() };
     match executor.supervise()? {
         None => Ok(()),
         Some(socket) => {
             // A worker keeps nothing of the executor's, or the daemon would not learn of the executor's end.
             drop(executor);
-            worker::serve(socket, settings.users)
+            worker::serve(socket, settings.users, &means)
         }
     }
 }
@@ -100,6 +103,8 @@ struct Executor {
     control: Channel,
     children: SignalFd,
     workers: HashSet<Pid>,
+    /// What this process had before any command ran. Its workers inherit it.
+    means: Means,
 }
 
 impl Executor {
@@ -135,6 +140,9 @@ impl Executor {
             return Ok(Asked::Nothing);
         };
         let socket = self.control.descriptor()?;
+        if Means::of_this_process()? != self.means {
+            return Err(io::Error::other("a command has changed what every later one would have: it ends"));
+        }
         match clone::fork() {
             Ok(Fork::Child) => return Ok(Asked::AmWorker(socket)),
             Ok(Fork::Parent(worker)) => _ = self.workers.insert(worker),

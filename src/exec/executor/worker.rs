@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::setsid;
 
 use super::line::{self, Interruption};
+use super::means::Means;
 use super::redirect::Stream;
 use crate::exec::protocol::Request;
 use crate::exec::wire::Channel;
@@ -36,8 +37,9 @@ pub(super) struct Call {
     pub(super) streams: [Stream; 3],
 }
 
-/// Serves the calls that come over `socket` until it is closed.
-pub(super) fn serve(socket: OwnedFd, users: Vec<User>) -> io::Result<()> {
+/// Serves the calls that come over `socket` until it is closed, or until a command has changed the `means` that this
+/// process and its programs have.
+pub(super) fn serve(socket: OwnedFd, users: Vec<User>, means: &Means) -> io::Result<()> {
     // Where the kernel shares the processor among sessions (sched(7), autogroup), a command that makes many of them
     // must not starve whoever is to end it.
     setsid()?;
@@ -49,10 +51,11 @@ pub(super) fn serve(socket: OwnedFd, users: Vec<User>) -> io::Result<()> {
         // A stop that crossed the report of its call is for nobody.
         if let Request::Run { plan, stdin } = request {
             let call = worker.call(plan, stdin)?;
-            let report = line::run(&mut worker, &call);
+            let mut report = line::run(&mut worker, &call);
+            report.last = Means::of_this_process()? != *means;
             // The streams are held until the report is sent: it wakes the daemon, and their ends need not.
-            if worker.channel.send(&report).is_err() {
-                // The daemon is gone, or has given the call up.
+            if worker.channel.send(&report).is_err() || report.last {
+                // The daemon is gone, or has given the call up; or the call would have a part in the next one.
                 return Ok(());
             }
         }
