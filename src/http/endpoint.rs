@@ -67,8 +67,11 @@ pub(super) async fn answer(
     let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
 
     let response = typed(endpoint.service.handle(request).await.map(Body::new));
-    if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()) {
-        sessions.bind(id, owner);
+    if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
+        && !sessions.bind(id, owner)
+    {
+        sessions.end(id).await;
+        return full();
     }
     match (method, response.status()) {
         (Method::DELETE, StatusCode::ACCEPTED) => with_status(StatusCode::NO_CONTENT, response),

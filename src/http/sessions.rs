@@ -23,6 +23,9 @@ use rmcp::transport::streamable_http_server::session::{
 /// An idle session costs some 10 KiB: this many cost 10 MiB.
 const MAX: usize = 1024;
 
+/// So many may be one key's, so that a client that leaks them keeps no other key out.
+const OF_A_KEY_MAX: usize = MAX / 4;
+
 /// After this long without a stream or a call a session is ended; clients then open another one.
 pub(super) const IDLE: Duration = Duration::from_secs(30 * 60);
 
@@ -66,16 +69,26 @@ impl Sessions {
         self.lock().len() >= MAX
     }
 
-    /// Makes the session one of this key. The id has not been told to anybody yet.
-    pub(super) fn bind(&self, id: &str, owner: &str) {
-        if let Some(session) = self.lock().get(id) {
-            let _ = session.owner.set(owner.to_owned());
-        }
+    /// Makes the session one of this key, unless the key has as many as it may. The id has not been told to anybody
+    /// yet.
+    pub(super) fn bind(&self, id: &str, owner: &str) -> bool {
+        let open = self.lock();
+        let Some(session) = open.get(id).filter(|session| session.owner.get().is_none()) else {
+            return true;
+        };
+        let may = open.values().filter(|session| session.is_of(owner)).count() < OF_A_KEY_MAX;
+        may && session.owner.set(owner.to_owned()).is_ok()
+    }
+
+    /// Ends it.
+    pub(super) async fn end(&self, id: &str) {
+        // That it is gone already is no error.
+        let _ = self.close_session(&id.into()).await;
     }
 
     /// Whether the session is one of this key.
     pub(super) fn belongs(&self, id: &str, owner: &str) -> bool {
-        self.lock().get(id).is_some_and(|session| session.owner.get().is_some_and(|one| one == owner))
+        self.lock().get(id).is_some_and(|session| session.is_of(owner))
     }
 
     /// Keeps the session from being ended as idle.
@@ -90,7 +103,7 @@ impl Sessions {
             open.iter().filter(|(_, session)| session.is_idle(idle)).map(|(id, _)| Arc::clone(id)).collect()
         };
         for id in dead {
-            let _ = self.close_session(&id).await;
+            self.end(&id).await;
         }
     }
 
@@ -104,6 +117,10 @@ impl Sessions {
 }
 
 impl Session {
+    fn is_of(&self, owner: &str) -> bool {
+        self.owner.get().is_some_and(|one| one == owner)
+    }
+
     fn is_idle(&self, idle: Duration) -> bool {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         self.held.load(Ordering::Acquire) == 0 && used.elapsed() >= idle
@@ -222,11 +239,6 @@ impl Sessions {
     pub(super) async fn open(&self) -> SessionId {
         self.create_session().await.unwrap().0
     }
-
-    /// Its end.
-    pub(super) async fn end(&self, id: &SessionId) {
-        self.close_session(id).await.unwrap();
-    }
 }
 
 #[cfg(test)]
@@ -247,6 +259,16 @@ mod tests {
         sessions.bind(&id, "bob");
         assert!(sessions.belongs(&id, "alice") && !sessions.belongs(&id, "bob"));
         assert!(!sessions.belongs("another", "alice"));
+    }
+
+    #[tokio::test]
+    async fn a_key_has_only_its_share_of_the_sessions() {
+        let (sessions, last) = opened().await;
+        for _ in 0..OF_A_KEY_MAX {
+            assert!(sessions.bind(&sessions.open().await, "alice"));
+        }
+        assert!(!sessions.bind(&last, "alice"), "one too many");
+        assert!(sessions.bind(&last, "bob"), "another key has a share of its own");
     }
 
     #[tokio::test]

@@ -88,6 +88,17 @@ async fn one_session_too_many_is_refused_until_one_has_ended() {
 }
 
 #[tokio::test]
+async fn a_key_that_leaks_its_sessions_keeps_no_other_key_out() {
+    let house = House::new();
+    let opened = async |key| house.send(legacy(key, None, &initialize())).await.status().as_u16();
+    let mut leaked = 0;
+    while opened("alice's key").await == 200 {
+        leaked += 1;
+    }
+    assert_eq!((leaked, opened("alice's key").await, opened("bob's key").await), (256, 503, 200));
+}
+
+#[tokio::test]
 async fn tools_are_listed_by_what_the_key_may_call_for_its_holder_only() {
     let house = House::new();
     let listed = house.modern("tools/list", json!({})).await["result"].clone();
