@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Extension, State};
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -17,6 +17,7 @@ use super::door::Door;
 use super::mcp::{self, Service};
 use super::reply;
 use super::sessions::Sessions;
+use super::values::{self, Counted};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -47,7 +48,7 @@ impl Endpoint {
 pub(super) async fn answer(
     State(endpoint): State<Endpoint>,
     Extension(caller): Extension<Caller>,
-    mut request: Request,
+    mut request: Request<Body>,
 ) -> Response {
     let owner = caller.principal.name();
     let sessions = &endpoint.sessions;
@@ -66,7 +67,13 @@ pub(super) async fn answer(
     let token = endpoint.door.answers.token();
     let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
 
-    let response = typed(endpoint.service.handle(request).await.map(Body::new));
+    let (parts, body) = request.into_parts();
+    let (body, exceeded) = Counted::of(body);
+    let response = typed(endpoint.service.handle(Request::from_parts(parts, body)).await.map(Body::new));
+    if exceeded.is_so() {
+        let text = format!("Payload Too Large: more than {} values in one request", values::MAX);
+        return reply::text(StatusCode::PAYLOAD_TOO_LARGE, text);
+    }
     if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
         && !sessions.bind(id, owner)
     {

@@ -45,6 +45,20 @@ fn a_body_beyond_the_limit_is_refused_with_its_own_status() {
 }
 
 #[test]
+fn a_body_of_countless_values_is_refused_before_they_cost_anything() {
+    let daemon = Daemon::start();
+    let arguments = json!({ "command": ["true"], "more": vec![0; 4 << 20] });
+    let reply =
+        daemon.client().request("tools/call", json!({ "name": "shell_execute", "arguments": arguments }));
+    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let most: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(most < 128 * 1024, "{most} kB");
+    assert_eq!(daemon.client().run(&["echo", "next"]).stdout(), "next\n");
+}
+
+#[test]
 fn a_client_that_accepts_anything_is_served() {
     let daemon = Daemon::start();
     let reply = crate::client::plain_post(
