@@ -13,7 +13,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,6 +40,9 @@ const HEAD: Duration = Duration::from_secs(30);
 
 /// Bytes of a request's head at most: keys and protocol headers are short.
 const HEAD_MAX: usize = 64 * 1024;
+
+/// Connections at most, where there are descriptors for more: each costs some 10 KiB.
+const CONNECTIONS_MAX: u64 = 4096;
 
 /// How often idle sessions are looked for.
 const REAP: Duration = Duration::from_secs(60);
@@ -65,6 +70,7 @@ pub(super) async fn serve_with(
     let server = Arc::new(Server {
         router: super::router(&door, &endpoint),
         connections: TaskTracker::new(),
+        room: Arc::new(Semaphore::new(connections_max())),
         finish: CancellationToken::new(),
         abandon: CancellationToken::new(),
     });
@@ -93,6 +99,8 @@ pub(super) async fn serve_with(
 struct Server {
     router: Router,
     connections: TaskTracker,
+    /// For so many more; whoever comes later waits in the listener's queue.
+    room: Arc<Semaphore>,
     /// Connections end after the answer that they are at.
     finish: CancellationToken,
     /// Connections end at once.
@@ -153,11 +161,22 @@ impl Server {
     }
 }
 
+/// Half of the descriptors of this process: the other half is for the pipes of calls, which nobody without a key
+/// may take away.
+fn connections_max() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from((descriptors / 2).clamp(1, CONNECTIONS_MAX)).unwrap_or(1)
+}
+
 async fn accept(listener: TcpListener, server: Arc<Server>) {
-    loop {
+    while let Ok(room) = Arc::clone(&server.room).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                server.connections.spawn(Arc::clone(&server).connection(stream, peer));
+                let connection = Arc::clone(&server).connection(stream, peer);
+                server.connections.spawn(async move {
+                    connection.await;
+                    drop(room);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

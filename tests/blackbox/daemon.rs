@@ -33,6 +33,7 @@ pub struct Setup {
     mode: u32,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    open_files: Option<u32>,
 }
 
 impl Setup {
@@ -40,7 +41,15 @@ impl Setup {
     pub fn new() -> Self {
         let (directory, work) = policy::place();
         let policy = policy::standard(&work);
-        Self { directory, work, policy, mode: 0o600, arguments: Vec::new(), environment: Vec::new() }
+        Self {
+            directory,
+            work,
+            policy,
+            mode: 0o600,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            open_files: None,
+        }
     }
 
     /// Adds tables at the end of the policy.
@@ -71,6 +80,12 @@ impl Setup {
     /// Sets a variable of the daemon's own environment.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it with so many descriptors and no more, by prlimit(1).
+    pub fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
         self
     }
 
@@ -108,7 +123,14 @@ impl Setup {
 
     fn command(&self) -> Command {
         self.write_policy();
-        let mut command = Command::new(binary());
+        let mut command = match self.open_files {
+            None => Command::new(binary()),
+            Some(most) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={most}")).arg(binary());
+                command
+            }
+        };
         command
             .args(["serve", "--config"])
             .arg(self.policy_file())

@@ -1,11 +1,15 @@
 //! Requests that come from the wrong place, or are too large.
 
+use std::net::TcpStream;
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::client::{Client, Era};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Setup};
 use crate::policy::ALICE;
+use crate::processes::eventually;
 
 #[test]
 fn a_foreign_host_is_refused_and_a_listed_one_is_not() {
@@ -56,6 +60,18 @@ fn a_body_of_countless_values_is_refused_before_they_cost_anything() {
     let most: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(most < 128 * 1024, "{most} kB");
     assert_eq!(daemon.client().run(&["echo", "next"]).stdout(), "next\n");
+}
+
+#[test]
+fn connections_without_a_key_take_no_descriptor_from_a_call() {
+    let daemon = Setup::new().open_files(64).start();
+    let client = daemon.client();
+    assert_eq!(client.run(&["echo", "first"]).stdout(), "first\n");
+    let _idle: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(daemon.address()).unwrap()).collect();
+    let descriptors = format!("/proc/{}/fd", daemon.pid());
+    eventually("many connections", || std::fs::read_dir(&descriptors).unwrap().count() >= 38);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(client.run(&["echo", "next"]).stdout(), "next\n");
 }
 
 #[test]
