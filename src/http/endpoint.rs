@@ -12,12 +12,12 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::body::Bounded;
 use super::call::Caller;
 use super::door::Door;
 use super::mcp::{self, Service};
 use super::reply;
 use super::sessions::Sessions;
-use super::values::{self, Counted};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -68,11 +68,10 @@ pub(super) async fn answer(
     let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
 
     let (parts, body) = request.into_parts();
-    let (body, exceeded) = Counted::of(body);
+    let (body, fault) = Bounded::of(body);
     let response = typed(endpoint.service.handle(Request::from_parts(parts, body)).await.map(Body::new));
-    if exceeded.is_so() {
-        let text = format!("Payload Too Large: more than {} values in one request", values::MAX);
-        return reply::text(StatusCode::PAYLOAD_TOO_LARGE, text);
+    if let Some(excess) = fault.excess() {
+        return reply::text(excess.status(), excess.to_string());
     }
     if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
         && !sessions.bind(id, owner)

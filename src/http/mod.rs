@@ -12,6 +12,7 @@
 
 mod audit;
 mod auth;
+mod body;
 mod budget;
 mod call;
 mod client;
@@ -31,7 +32,6 @@ mod sessions;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod values;
 
 use std::sync::Arc;
 
