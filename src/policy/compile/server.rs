@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::Compiler;
-use crate::policy::document::{Choice, Field, FromValue, NameOrNumber, Table};
+use crate::policy::document::{Choice, Field, FromValue, NameOrNumber, OneOrMany, Table};
 use crate::policy::host::Account;
 use crate::vocab::AbsPath;
 
@@ -174,9 +174,9 @@ impl Compiler<'_> {
 
     fn listen(&self, table: &Table<'_, '_>) -> Vec<Listen> {
         let default = Listen::Address(SocketAddr::from(([127, 0, 0, 1], 22021)));
-        let Some(listen) = table.take::<Vec<Spanned<Listen>>>("listen") else { return vec![default] };
+        let Some(listen) = table.take::<OneOrMany<Listen>>("listen") else { return vec![default] };
         let span = listen.span();
-        let listen = listen.into_inner();
+        let OneOrMany(listen) = listen.into_inner();
         if listen.is_empty() {
             self.notes.error(&span, "`server.listen` is empty", "for example [\"127.0.0.1:22021\"]");
         }

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::policy::testing::{FRAME, FakeHost, TOOLS, compiled, policy, printed};
-use crate::policy::{Access, DEFAULT, PRESETS, Refused, Severity, Source, compile};
+use crate::policy::{Access, DEFAULT, Listen, PRESETS, Refused, Severity, Source, compile};
 use crate::vocab::Secret;
 
 const EXAMPLE: &str = include_str!("../../../kernos.toml.example");
@@ -52,6 +52,13 @@ fn a_syntax_error_has_its_place() {
 #[test]
 fn an_empty_file_says_what_is_missing() {
     insta::assert_snapshot!(printed(&compiled("").diagnostics));
+}
+
+#[test]
+fn one_place_to_listen_needs_no_list() {
+    let frame = FRAME.replace("[server]", "[server]\nlisten = \"systemd\"");
+    let policy = policy(&format!("{frame}\n[profile.dev]\n"));
+    assert_eq!(policy.server().listen, [Listen::Systemd]);
 }
 
 #[test]
