@@ -107,7 +107,7 @@ impl Place {
         let line = text[start..end].trim_end();
         let column = text[start..offset].chars().count();
         let marked = text.get(offset..span.end.clamp(offset, end)).unwrap_or_default();
-        let shown = shown(line);
+        let shown = if is_inside_a_long_string(&text[..start]) { "…".to_owned() } else { shown(line) };
         // Tabs would shift the caret; a masked line is shorter than the one in the file.
         let excerpt = shown.replace('\t', " ");
         let column = column.min(excerpt.chars().count());
@@ -123,14 +123,21 @@ impl Place {
 
 /// The line as it may be printed: a line that can hold a secret shows its key only.
 fn shown(line: &str) -> String {
-    const SECRETS: [&str; 5] = ["api_key", "api_secret", "secret", "password", "token"];
-    match SECRETS.iter().filter_map(|word| line.find(word)).min() {
+    // Under `sha256` somebody may have written the key itself; variables are written in capitals.
+    const SECRETS: [&str; 5] = ["api_key", "secret", "password", "token", "sha256"];
+    let lower = line.to_ascii_lowercase();
+    match SECRETS.iter().filter_map(|word| lower.find(word)).min() {
         Some(at) => {
             let end = line[at..].find('=').map_or(line.len(), |equals| at + equals + 1);
             if end < line.len() { format!("{} …", &line[..end]) } else { line[..at].to_owned() + "…" }
         }
         None => line.chars().filter(|c| !c.is_control() || *c == '\t').collect(),
     }
+}
+
+/// Whether a multi-line string is still open at the end of `before`: what follows may be part of a secret.
+fn is_inside_a_long_string(before: &str) -> bool {
+    ["\"\"\"", "'''"].iter().any(|quotes| before.matches(quotes).count() % 2 == 1)
 }
 
 #[cfg(test)]
@@ -162,7 +169,15 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_part_of_the_excerpt() {
-        for text in ["api_secret = \"hunter2", "x = { api_key = \"hunter2\" }", "api_key=hunter2"] {
+        for text in [
+            "api_secret = \"hunter2",
+            "x = { api_key = \"hunter2\" }",
+            "api_key=hunter2",
+            "sha256 = \"hunter2\"",
+            "set = { GITHUB_TOKEN = \"x\", N = \"hunter2\" }",
+            "api_key = \"\"\"\nhunter2",
+            "api_key = '''\n\nhunter2\n'''",
+        ] {
             assert!(!rendered(text, "hunter2").contains("hunter2"), "{text}");
         }
     }
