@@ -130,16 +130,15 @@ impl Sandbox {
 impl Compiler<'_> {
     pub(super) fn server(&self, top: &Table<'_, '_>) -> Option<Server> {
         let Some(table) = top.table("server") else {
-            self.notes.error(
-                &(0..0),
-                "there is no [server]",
-                "write [server] with `sandbox` and, as root, two users",
-            );
+            if top.place("server").is_none() {
+                let remedy = "write [server] with `sandbox` and, as root, two users";
+                self.notes.error(&(0..0), "there is no [server]", remedy);
+            }
             return None;
         };
         let listen = self.listen(&table);
         let (daemon, executor) = self.users(&table);
-        self.sandbox_must_be_holdable(&table);
+        let sandbox = self.sandbox(&table);
         let tls = table.table("tls").map(|tls| {
             let _ = (tls.read::<AbsPath>("certificate"), tls.read::<AbsPath>("key"));
             tls.finish();
@@ -165,7 +164,7 @@ impl Compiler<'_> {
                 .map(Spanned::into_inner)
                 .collect(),
             environment: table.read("environment"),
-            sandbox: table.read("sandbox").unwrap_or(Sandbox::Require),
+            sandbox,
             tls: tls.is_some(),
         };
         table.finish();
@@ -235,11 +234,11 @@ impl Compiler<'_> {
     }
 
     /// Until the kernel holds roots and programs, a policy must say that it accepts less.
-    fn sandbox_must_be_holdable(&self, table: &Table<'_, '_>) {
+    fn sandbox(&self, table: &Table<'_, '_>) -> Sandbox {
         let written = table.take::<Sandbox>("sandbox");
         let span = match &written {
-            Some(sandbox) if *sandbox.get_ref() != Sandbox::Require => return,
-            None if table.place("sandbox").is_some() => return,
+            Some(sandbox) if *sandbox.get_ref() != Sandbox::Require => return *sandbox.get_ref(),
+            None if table.place("sandbox").is_some() => return Sandbox::Require,
             Some(sandbox) => sandbox.span(),
             None => table.span.clone(),
         };
@@ -249,6 +248,7 @@ impl Compiler<'_> {
             format!("`sandbox = \"require\"`{said} cannot be held: this version does not confine commands by the kernel"),
             "write sandbox = \"best-effort\" to accept that; `kernos check` and /ready list what is not held",
         );
+        Sandbox::Require
     }
 }
 

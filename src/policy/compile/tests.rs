@@ -54,6 +54,24 @@ fn an_empty_file_says_what_is_missing() {
     insta::assert_snapshot!(printed(&compiled("").diagnostics));
 }
 
+fn messages(text: &str) -> Vec<String> {
+    compiled(text).diagnostics.into_iter().map(|one| one.message).collect()
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    let frame = FRAME.replace("best-effort", "bst-effort");
+    assert_eq!(
+        messages(&format!("{frame}\n[profile.dev]\n")),
+        ["`server.sandbox` must be one of require, best-effort, off, not `bst-effort`"]
+    );
+    let no_table = format!("server = 1\n{}", &FRAME[FRAME.find("[root.work]").unwrap()..]);
+    assert_eq!(
+        messages(&format!("{no_table}\n[profile.dev]\n")),
+        ["`server` must be a table, not an integer"]
+    );
+}
+
 #[test]
 fn one_place_to_listen_needs_no_list() {
     let frame = FRAME.replace("[server]", "[server]\nlisten = \"systemd\"");
