@@ -75,15 +75,28 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        writeln!(f, "{}:{}:{}: {severity}: {}", self.file, self.line, self.column, self.message)?;
+        let message = escaped(&self.message);
+        writeln!(f, "{}:{}:{}: {severity}: {message}", self.file, self.line, self.column)?;
         let gutter = self.line.to_string().len();
         writeln!(f, " {} | {}", self.line, self.excerpt)?;
         writeln!(f, " {:gutter$} | {:indent$}{}", "", "", "^".repeat(self.width), indent = self.column - 1)?;
         match &self.remedy {
-            Some(remedy) => writeln!(f, " {:gutter$} = {remedy}", ""),
+            Some(remedy) => writeln!(f, " {:gutter$} = {}", "", escaped(remedy)),
             None => Ok(()),
         }
     }
+}
+
+/// A message quotes the file, and the file may hold what a terminal would obey.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_debug());
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
 }
 
 /// The line number, from 1, of a byte of a text.
@@ -102,7 +115,10 @@ impl Place {
     fn of(text: &str, span: &Range<usize>) -> Self {
         let offset =
             (0..=span.start.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
+        // A byte order mark has no column.
+        let first = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let offset = offset.max(first);
+        let start = text[..offset].rfind('\n').map_or(first, |at| at + 1);
         let end = text[offset..].find('\n').map_or(text.len(), |at| offset + at);
         let line = text[start..end].trim_end();
         let column = text[start..offset].chars().count();
@@ -131,7 +147,8 @@ fn shown(line: &str) -> String {
             let end = line[at..].find('=').map_or(line.len(), |equals| at + equals + 1);
             if end < line.len() { format!("{} …", &line[..end]) } else { line[..at].to_owned() + "…" }
         }
-        None => line.chars().filter(|c| !c.is_control() || *c == '\t').collect(),
+        // A control character stays a column, so that the caret stands where it should.
+        None => line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect(),
     }
 }
 
@@ -180,6 +197,15 @@ mod tests {
         ] {
             assert!(!rendered(text, "hunter2").contains("hunter2"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_control_characters_do_not_move_the_caret() {
+        let source = Source { name: "x".to_owned(), text: "\u{feff}a\u{1b} = 1\n".to_owned() };
+        let message = "`\u{1b}[31m` is no name".to_owned();
+        let shown = Diagnostic::new(Severity::Error, &source, 8..9, message).to_string();
+        assert_eq!(shown, "x:1:6: error: `\\u{1b}[31m` is no name\n 1 | a\u{fffd} = 1\n   |      ^\n");
+        let _ = Diagnostic::new(Severity::Error, &source, 0..0, String::new()).to_string();
     }
 
     #[test]
