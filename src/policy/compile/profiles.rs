@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::Compiler;
-use super::roots::Root;
+use super::roots::Roots;
 use super::rules::Rules;
 use crate::policy::document::{Choice, Mode, Rate, Table, suggestion};
 use crate::policy::grant::{Grant, RootGrant};
@@ -34,11 +34,11 @@ impl Compiler<'_> {
         &self,
         top: &Table<'_, '_>,
         rules: &Rules,
-        roots: &[Root],
+        roots: &Roots,
         common: &Common,
     ) -> BTreeMap<String, Arc<Grant>> {
         let profile = |(name, table): (Spanned<String>, Table<'_, '_>)| {
-            let roots = self.root_grants(&table, roots);
+            let (roots, named) = self.root_grants(&table, roots);
             let limits =
                 table.table("limits").map(|limits| Limits::read(&limits, Of::Calls)).unwrap_or_default();
             if table.read::<Vec<Spanned<May>>>("may").is_some_and(|may| !may.is_empty())
@@ -62,7 +62,7 @@ impl Compiler<'_> {
             };
             table.finish();
             self.programs_in_reach(&table, &grant);
-            if grant.tools.contains("shell_execute") && grant.roots.is_empty() {
+            if grant.tools.contains("shell_execute") && named == 0 {
                 let message = format!("[{}] may run commands and has no root to run them in", table.path);
                 self.notes.error(&table.span, message, "for example roots = { work = \"ro\" }");
             }
@@ -121,14 +121,17 @@ impl Compiler<'_> {
         tools
     }
 
-    fn root_grants(&self, table: &Table<'_, '_>, roots: &[Root]) -> Vec<RootGrant> {
+    /// The roots that are granted, and how many were named.
+    fn root_grants(&self, table: &Table<'_, '_>, roots: &Roots) -> (Vec<RootGrant>, usize) {
+        let entries = table.entries::<Mode>("roots").unwrap_or_default();
+        let named = entries.len();
         let mut granted = Vec::new();
-        for (name, mode) in table.entries::<Mode>("roots").unwrap_or_default() {
-            let Some(root) = roots.iter().find(|root| root.name == *name.get_ref()) else {
+        for (name, mode) in entries {
+            let Some(root) = roots.sound.iter().find(|root| root.name == *name.get_ref()) else {
                 // A root that was refused for its own reason is no second mistake.
-                if !self.notes.has_errors() || roots.is_empty() {
+                if !roots.names.contains(name.get_ref()) {
                     let message = format!("there is no [root.{}]", name.get_ref());
-                    let remedy = suggestion(name.get_ref(), roots.iter().map(|root| root.name.as_str()));
+                    let remedy = suggestion(name.get_ref(), roots.names.iter().map(String::as_str));
                     self.notes.error(&name.span(), message, remedy);
                 }
                 continue;
@@ -140,7 +143,7 @@ impl Compiler<'_> {
                 mode,
             });
         }
-        granted
+        (granted, named)
     }
 }
 

@@ -12,12 +12,20 @@ pub(super) struct Root {
     pub(super) canonical: AbsPath,
 }
 
+/// The places, and the names of all that were written, those that were refused included.
+pub(super) struct Roots {
+    pub(super) sound: Vec<Root>,
+    pub(super) names: Vec<String>,
+}
+
 impl Compiler<'_> {
-    pub(super) fn roots(&self, top: &Table<'_, '_>) -> Vec<Root> {
+    pub(super) fn roots(&self, top: &Table<'_, '_>) -> Roots {
+        let mut names = Vec::new();
         let mut roots: Vec<(Root, Span)> = Vec::new();
         for (name, table) in top.tables("root") {
             let path = table.take::<AbsPath>("path");
             table.finish();
+            names.push(name.get_ref().clone());
             let Some(path) = path else {
                 if table.place("path").is_none() {
                     let message = format!("[{}] has no `path`", table.path);
@@ -37,7 +45,7 @@ impl Compiler<'_> {
             }
         }
         self.overlaps(&roots);
-        roots.into_iter().map(|(root, _)| root).collect()
+        Roots { sound: roots.into_iter().map(|(root, _)| root).collect(), names }
     }
 
     fn overlaps(&self, roots: &[(Root, Span)]) {

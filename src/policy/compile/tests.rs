@@ -73,6 +73,16 @@ fn one_mistake_is_told_once() {
 }
 
 #[test]
+fn a_root_that_is_not_there_is_told_beside_other_mistakes_and_one_that_is_wrong_only_once() {
+    let frame = FRAME.replace("path = \"/tmp\"", "path = \"tmp\"");
+    let profile = "[profile.dev]\ntools = [\"shell_execute\"]\n";
+    assert_eq!(
+        messages(&format!("{frame}\n{profile}roots = {{ tmp = \"rw\", tpm = \"ro\" }}\n")),
+        ["`root.tmp.path` must be an absolute path: `tmp` does not start with `/`", "there is no [root.tpm]",]
+    );
+}
+
+#[test]
 fn one_place_to_listen_needs_no_list() {
     let frame = FRAME.replace("[server]", "[server]\nlisten = \"systemd\"");
     let policy = policy(&format!("{frame}\n[profile.dev]\n"));
