@@ -80,14 +80,11 @@ fn subcommand(
 ) -> Result<(), Objection> {
     let names = || subcommands.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let mut at = 0;
-    while let Some(word) = words.get(at).filter(|word| is_flag(word)) {
+    while words.get(at).is_some_and(is_flag) {
         at += flag(globals, &words[at..], view).map_err(|objection| match objection.code {
             "flag" => Objection { what: format!("{} before the subcommand", objection.what), ..objection },
             _ => objection,
         })?;
-        if word.text() == "--" {
-            break;
-        }
     }
     let Some(word) = words.get(at) else {
         return Err(Objection {
