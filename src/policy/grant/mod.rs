@@ -242,10 +242,10 @@ impl Grant {
         let mut nearest: Option<Denial> = None;
         for rule in self.rules().filter(|rule| rule.name == name.text()) {
             let verdict =
-                rule.judge(&argv[1..], view).map_err(|objection| Denial::by_rule(&rule.id, objection));
+                rule.judge(argv, view).map_err(|objection| Denial::by_rule(&rule.id, objection));
             let denial = match verdict {
                 Ok(None) => return Ok(vec![rule]),
-                Ok(Some(inner)) => match self.authorise_below(launchers + 1, &argv[1 + inner..], view) {
+                Ok(Some(inner)) => match self.authorise_below(launchers + 1, &argv[inner..], view) {
                     Ok(inner) => return Ok(std::iter::once(rule).chain(inner).collect()),
                     Err(denial) => denial,
                 },

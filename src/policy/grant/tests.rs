@@ -104,6 +104,10 @@ fn a_denial_names_the_word_the_rule_and_what_is_allowed() {
             "command[2]: `--upload-pack` is not a listed flag (rule `git`, kernos.toml:28); allowed: one of: -n=int --oneline",
         ),
         (
+            &["echo", ";", "git"],
+            "command[2]: a subcommand is missing (rule `git`, kernos.toml:28); allowed: one of: log",
+        ),
+        (
             &["timeout", "5", "sh", "-c", "id"],
             "command[2]: `sh` is not a command of this key; allowed: cat, echo, env, git, make, run-captured, timeout",
         ),

@@ -56,17 +56,20 @@ impl<'g> View<'g> {
 }
 
 impl Rule {
-    /// Judges the words after `argv[0]`. For a launcher, the index among them at which its command begins.
+    /// Judges the words of a command, its name first. For a launcher, the index at which its command begins.
     pub(in crate::policy) fn judge(
         &self,
-        words: &[Word],
+        argv: &[Word],
         view: &View<'_>,
     ) -> Result<Option<usize>, Objection> {
+        let words = &argv[1..];
         match (&self.arguments, self.launches) {
-            (Arguments::Plain(shape), Some(launches)) => shape.launch(words, launches, view),
+            (Arguments::Plain(shape), Some(launches)) => {
+                shape.launch(words, launches, view).map(|begins| begins.map(|at| 1 + at))
+            }
             (Arguments::Plain(shape), None) => shape.judge(words, view).map(|()| None),
             (Arguments::Subcommands { globals, subcommands }, _) => {
-                subcommand(globals, subcommands, words, view).map(|()| None)
+                subcommand(globals, subcommands, argv, view).map(|()| None)
             }
         }
     }
@@ -75,21 +78,21 @@ impl Rule {
 fn subcommand(
     globals: &[Flag],
     subcommands: &[(String, Shape)],
-    words: &[Word],
+    argv: &[Word],
     view: &View<'_>,
 ) -> Result<(), Objection> {
     let names = || subcommands.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let mut at = 0;
-    while words.get(at).is_some_and(is_flag) {
-        at += flag(globals, &words[at..], view).map_err(|objection| match objection.code {
+    let mut at = 1;
+    while argv.get(at).is_some_and(is_flag) {
+        at += flag(globals, &argv[at..], view).map_err(|objection| match objection.code {
             "flag" => Objection { what: format!("{} before the subcommand", objection.what), ..objection },
             _ => objection,
         })?;
     }
-    let Some(word) = words.get(at) else {
+    let Some(word) = argv.get(at) else {
         return Err(Objection {
             code: "subcommand",
-            at: words.last().map_or(0, Word::at),
+            at: argv[at - 1].at(),
             what: "a subcommand is missing".to_owned(),
             instead: format!("one of: {}", names()),
         });
@@ -102,7 +105,7 @@ fn subcommand(
             instead: format!("one of: {}", names()),
         });
     };
-    shape.judge(&words[at + 1..], view)
+    shape.judge(&argv[at + 1..], view)
 }
 
 /// A word that `getopt_long(3)` would take for flags.
