@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::denial::Denial;
+use super::denial::{Denial, printable};
 use super::document::{Mode, Rate};
 use super::limits::Limits;
 use super::plan::{
@@ -171,7 +171,7 @@ impl Grant {
         match view.locate(path.as_str()) {
             Some(found) => Ok((Place { root: found.root.clone(), relative: found.relative }, path)),
             None => Err(refuse(
-                format!("`directory`: {path} lies outside the roots"),
+                format!("`directory`: {} lies outside the roots", printable(path.as_str())),
                 format!("directories beneath {}", view.described(Mode::Read)),
             )),
         }
@@ -241,8 +241,7 @@ impl Grant {
         }
         let mut nearest: Option<Denial> = None;
         for rule in self.rules().filter(|rule| rule.name == name.text()) {
-            let verdict =
-                rule.judge(argv, view).map_err(|objection| Denial::by_rule(&rule.id, objection));
+            let verdict = rule.judge(argv, view).map_err(|objection| Denial::by_rule(&rule.id, objection));
             let denial = match verdict {
                 Ok(None) => return Ok(vec![rule]),
                 Ok(Some(inner)) => match self.authorise_below(launchers + 1, &argv[inner..], view) {
@@ -283,12 +282,6 @@ fn too_deep(name: &Word) -> Denial {
         what: format!("`{}` stands behind more than {LAUNCHERS_MAX} launchers", printable(name.text())),
         instead: format!("at most {LAUNCHERS_MAX} launchers before a command"),
     }
-}
-
-/// A word as a message may show it: bounded, and without control characters.
-fn printable(text: &str) -> String {
-    let shown: String = text.chars().take(100).flat_map(char::escape_debug).collect();
-    if text.chars().count() > 100 { shown + "…" } else { shown }
 }
 
 fn timed(limits: Limits, asked: Option<Duration>) -> Result<LineLimits, Denial> {

@@ -6,6 +6,7 @@
 use super::arguments::{Flag, Kind, Shape};
 use super::{Arguments, Launches, Rule};
 use crate::command::Word;
+use crate::policy::denial::printable;
 use crate::policy::document::Mode;
 use crate::vocab::AbsPath;
 
@@ -101,7 +102,7 @@ fn subcommand(
         return Err(Objection {
             code: "subcommand",
             at: word.at(),
-            what: format!("`{}` is not a listed subcommand", word.text()),
+            what: format!("`{}` is not a listed subcommand", printable(word.text())),
             instead: format!("one of: {}", names()),
         });
     };
@@ -173,7 +174,7 @@ fn flag(listed: &[Flag], words: &[Word], view: &View<'_>) -> Result<usize, Objec
     let refuse = |name: &str, why: &str| Objection {
         code: "flag",
         at: word.at(),
-        what: format!("`{name}` {why}"),
+        what: format!("`{}` {why}", printable(name)),
         instead: if listed.is_empty() {
             "no flag is".to_owned()
         } else {
@@ -222,31 +223,26 @@ fn flag(listed: &[Flag], words: &[Word], view: &View<'_>) -> Result<usize, Objec
 
 impl Kind {
     fn judge(&self, text: &str, at: usize, view: &View<'_>) -> Result<(), Objection> {
-        let refuse = |what: String, instead: String| Err(Objection { code: "argument", at, what, instead });
+        let refuse = |why: &str, instead: String| {
+            Err(Objection { code: "argument", at, what: format!("`{}` {why}", printable(text)), instead })
+        };
         match self {
             Self::Text => Ok(()),
             Self::Integer => match text.strip_prefix(['+', '-']).unwrap_or(text) {
                 digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
-                _ => refuse(format!("`{text}` is not an integer"), "an integer".to_owned()),
+                _ => refuse("is not an integer", "an integer".to_owned()),
             },
             Self::OneOf(words) if words.iter().any(|word| word == text) => Ok(()),
-            Self::OneOf(words) => {
-                refuse(format!("`{text}` is not a listed word"), format!("one of: {}", words.join(", ")))
-            }
+            Self::OneOf(words) => refuse("is not a listed word", format!("one of: {}", words.join(", "))),
             // By convention a lone dash is standard input.
             Self::Path | Self::WritablePath if text == "-" => Ok(()),
             Self::Path | Self::WritablePath => {
                 let needed = if *self == Self::Path { Mode::Read } else { Mode::Write };
+                let beneath = || format!("paths beneath {}", view.described(needed));
                 match view.locate(text) {
                     Some(found) if found.mode >= needed => Ok(()),
-                    Some(_) => refuse(
-                        format!("`{text}` lies in a root that may only be read"),
-                        format!("paths beneath {}", view.described(needed)),
-                    ),
-                    None => refuse(
-                        format!("`{text}` lies outside the roots"),
-                        format!("paths beneath {}", view.described(needed)),
-                    ),
+                    Some(_) => refuse("lies in a root that may only be read", beneath()),
+                    None => refuse("lies outside the roots", beneath()),
                 }
             }
         }
@@ -319,6 +315,16 @@ mod tests {
             (&["-nx"], "[1] `x` is not an integer"),
         ] {
             assert_eq!(verdict(&shape, refused), Err(why.to_owned()), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_word_is_quoted_within_bounds_and_without_what_a_terminal_obeys() {
+        let shape = shape(&["--lines=int"], Some(Kind::Path));
+        let long = format!("--{}", "x".repeat(100_000));
+        for texts in [&["../\u{1b}[31m"][..], &["--lines", "\u{1b}]0;"], &["-\u{1b}"], &[long.as_str()]] {
+            let refusal = verdict(&shape, texts).unwrap_err();
+            assert!(refusal.len() < 500 && !refusal.contains('\u{1b}'), "{refusal:?}");
         }
     }
 
