@@ -213,6 +213,10 @@ fn flag(listed: &[Flag], words: &[Word], view: &View<'_>) -> Result<usize, Objec
             flags if flags.iter().any(|flag| flag.value.is_none()) => {}
             [flag, ..] => match &flag.value {
                 Some(kind) if rest.is_empty() => return next(kind, &name),
+                // getopt(3) takes the `=` for a part of the value, other parsers take it away: two paths in one word.
+                Some(Kind::Path | Kind::WritablePath) if rest.starts_with('=') => {
+                    return Err(refuse(&name, "takes its path as a word of its own, without `=`"));
+                }
                 Some(kind) => return kind.judge(rest, word.at(), view).map(|()| 1),
                 None => {}
             },
@@ -316,6 +320,14 @@ mod tests {
         ] {
             assert_eq!(verdict(&shape, refused), Err(why.to_owned()), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn a_path_that_parsers_read_in_two_ways_is_refused() {
+        let shape = shape(&["-o=path", "-d=text"], None);
+        let why = "[1] `-o` takes its path as a word of its own, without `=`";
+        assert_eq!(verdict(&shape, &["-o=/etc/passwd"]), Err(why.to_owned()));
+        assert_eq!(verdict(&shape, &["-ox", "-o", "=x", "-d=", "-d=:"]), Ok(()));
     }
 
     #[test]
