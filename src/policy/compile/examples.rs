@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use toml::Spanned;
-
 use super::Compiler;
 use super::roots::Root;
-use super::rules::{Rules, Written};
+use super::rules::{Example, Rules, Written};
 use crate::command::Word;
 use crate::policy::denial::Denial;
 use crate::policy::document::Mode;
@@ -28,7 +26,7 @@ impl Compiler<'_> {
                 mode: Mode::Write,
             })
             .collect();
-        for written in rules.of_file() {
+        for written in rules.of_file().filter(|written| written.sound) {
             let others = rules.all().filter(|other| other.rule.name != written.rule.name);
             let rules = std::iter::once(written).chain(others).map(|one| Arc::new(one.rule.clone()));
             let grant = Grant { rules: rules.collect(), roots: roots.clone(), ..Grant::default() };
@@ -54,7 +52,7 @@ impl Compiler<'_> {
     }
 }
 
-fn judged(example: &Spanned<Vec<Spanned<String>>>, grant: &Grant) -> Result<(), Denial> {
+fn judged(example: &Example, grant: &Grant) -> Result<(), Denial> {
     let texts = example.get_ref().iter().map(|word| word.get_ref().clone());
     let argv: Vec<Word> = Word::plain(texts);
     let root = || AbsPath::parse("/").expect("`/` is absolute");

@@ -32,9 +32,14 @@ pub(super) struct Written {
     pub(super) rule: Rule,
     program: String,
     pub(super) span: Span,
-    pub(super) allows: Vec<Spanned<Vec<Spanned<String>>>>,
-    pub(super) refuses: Vec<Spanned<Vec<Spanned<String>>>>,
+    /// Whether it was read without a mistake; else its examples would be judged by half a rule.
+    pub(super) sound: bool,
+    pub(super) allows: Vec<Example>,
+    pub(super) refuses: Vec<Example>,
 }
+
+/// The words of a call, as `allows` and `refuses` hold them.
+pub(super) type Example = Spanned<Vec<Spanned<String>>>;
 
 impl Rules {
     /// The rules of the file itself.
@@ -169,6 +174,7 @@ fn preset_rules() -> (Vec<Written>, BTreeMap<String, Vec<String>>) {
 
 fn read(name: Spanned<String>, table: &Table<'_, '_>, origin: Origin) -> Written {
     let span = name.span();
+    let errors = table.notes.errors();
     let id = Arc::new(RuleId { name: name.into_inner(), origin });
     let called = table.read::<String>("name").unwrap_or_else(|| id.name.clone());
     let program = table.read::<String>("program").unwrap_or_else(|| called.clone());
@@ -193,7 +199,8 @@ fn read(name: Spanned<String>, table: &Table<'_, '_>, origin: Origin) -> Written
     if rule.id.origin != Origin::Preset {
         unenforced(table);
     }
-    Written { rule, program, span, allows, refuses }
+    let sound = table.notes.errors() == errors;
+    Written { rule, program, span, sound, allows, refuses }
 }
 
 /// Says of each key that only the kernel could hold that it does not yet.

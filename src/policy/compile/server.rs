@@ -173,10 +173,11 @@ impl Compiler<'_> {
 
     fn listen(&self, table: &Table<'_, '_>) -> Vec<Listen> {
         let default = Listen::Address(SocketAddr::from(([127, 0, 0, 1], 22021)));
+        let errors = self.notes.errors();
         let Some(listen) = table.take::<OneOrMany<Listen>>("listen") else { return vec![default] };
         let span = listen.span();
         let OneOrMany(listen) = listen.into_inner();
-        if listen.is_empty() {
+        if listen.is_empty() && self.notes.errors() == errors {
             self.notes.error(&span, "`server.listen` is empty", "for example [\"127.0.0.1:22021\"]");
         }
         for address in listen.iter().filter(|address| {

@@ -140,6 +140,23 @@ fn the_classic_group_holds_the_63_names_of_the_predecessor() {
 }
 
 #[test]
+fn one_wrong_element_hides_no_other_and_makes_no_second_mistake() {
+    let text = format!(
+        "{FRAME}\n[profile.dev]\ncommands = [3, \"nosuch\"]\n[command.cat]\nflags = [\"-n\", 4, \"x\"]\n\
+         refuses = [[\"cat\", \"-b\"]]\n"
+    );
+    assert_eq!(
+        messages(&text),
+        [
+            "`profile.dev.commands[0]` must be a string without NUL, not an integer",
+            "`nosuch` is no rule: there is no [command.nosuch] and no such preset",
+            "`command.cat.flags[1]` must be a string without NUL, not an integer",
+            "`x` is not a flag: write `-x`, `--long`, or one of them with `=` and a kind of value",
+        ]
+    );
+}
+
+#[test]
 fn an_example_that_does_not_hold_is_an_error() {
     let rule = "[profile.dev]\n[command.cat]\noperands = \"path\"\nflags = [\"-n\"]\n\
         allows = [[\"cat\", \"-Z\"]]\nrefuses = [[\"cat\", \"notes.txt\"], [\"cat\", \"/etc/shadow\"]]\n";

@@ -50,9 +50,10 @@ impl<'s> Notes<'s> {
         super::diagnostic::line_of(&self.source.text, span.start)
     }
 
-    /// Whether anything was noted that keeps the policy from being used.
-    pub(super) fn has_errors(&self) -> bool {
-        self.noted.borrow().iter().any(|(_, diagnostic)| diagnostic.severity == Severity::Error)
+    /// How many mistakes were noted that keep the policy from being used.
+    pub(super) fn errors(&self) -> usize {
+        let noted = self.noted.borrow();
+        noted.iter().filter(|(_, diagnostic)| diagnostic.severity == Severity::Error).count()
     }
 
     /// Everything that was noted, in the order of the file; and each key that was asked for.

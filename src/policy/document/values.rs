@@ -98,9 +98,8 @@ impl<T: FromValue> FromValue for Vec<Spanned<T>> {
             let field = Field { path: format!("{}[{index}]", field.path), notes: field.notes };
             T::from_value(element, &field).map(|read| Spanned::new(element.span(), read))
         };
-        // Every element is read before the first mistake counts, so that each is noted.
-        let elements: Vec<Option<Spanned<T>>> = array.iter().enumerate().map(element).collect();
-        elements.into_iter().collect()
+        // What is wrong is noted; the rest is given all the same, so that its own mistakes are told too.
+        Some(array.iter().enumerate().filter_map(element).collect())
     }
 }
 
