@@ -35,7 +35,16 @@ impl Compiler<'_> {
     }
 
     fn examples_of(&self, written: &Written, grant: &Grant) {
-        for example in &written.allows {
+        let name = &written.rule.name;
+        let is_its_own = |example: &&Example| {
+            let own = example.get_ref().first().is_some_and(|word| word.get_ref() == name);
+            if !own {
+                let message = format!("this example is not a call of `{name}`");
+                self.notes.error(&example.span(), message, format!("for example [[\"{name}\"]]"));
+            }
+            own
+        };
+        for example in written.allows.iter().filter(is_its_own) {
             if let Err(denial) = judged(example, grant) {
                 self.notes.error(
                     &example.span(),
@@ -44,7 +53,7 @@ impl Compiler<'_> {
                 );
             }
         }
-        for example in &written.refuses {
+        for example in written.refuses.iter().filter(is_its_own) {
             if judged(example, grant).is_ok() {
                 self.notes.error(&example.span(), "this example is allowed", "mend the rule, or the example");
             }
@@ -57,8 +66,5 @@ fn judged(example: &Example, grant: &Grant) -> Result<(), Denial> {
     let argv: Vec<Word> = Word::plain(texts);
     let root = || AbsPath::parse("/").expect("`/` is absolute");
     let directory = grant.default_directory().map_or_else(root, |root| root.written.clone());
-    if argv.is_empty() {
-        return Ok(());
-    }
     grant.authorise(&argv, &View { roots: &grant.roots, directory }).map(|_| ())
 }

@@ -157,6 +157,12 @@ fn one_wrong_element_hides_no_other_and_makes_no_second_mistake() {
 }
 
 #[test]
+fn an_example_is_a_call_of_its_rule() {
+    let rule = "[profile.dev]\n[command.cat]\nallows = [[], [\"ls\"]]\nrefuses = [[\"ls\"]]\n";
+    assert_eq!(messages(&format!("{FRAME}\n{rule}")), ["this example is not a call of `cat`"; 3]);
+}
+
+#[test]
 fn an_example_that_does_not_hold_is_an_error() {
     let rule = "[profile.dev]\n[command.cat]\noperands = \"path\"\nflags = [\"-n\"]\n\
         allows = [[\"cat\", \"-Z\"]]\nrefuses = [[\"cat\", \"notes.txt\"], [\"cat\", \"/etc/shadow\"]]\n";
