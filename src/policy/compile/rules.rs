@@ -17,6 +17,9 @@ use crate::vocab::AbsPath;
 /// Programs that stand for many: whoever may run one of their names may run all of them.
 const MULTI_CALL: [&str; 4] = ["busybox", "toybox", "coreutils", "uutils"];
 
+/// Operands of a launcher itself: each is a word of the usage that agents read.
+const OPERANDS_MAX: usize = 16;
+
 /// Every rule that a profile can take.
 pub(super) struct Rules {
     file: Vec<Written>,
@@ -296,13 +299,16 @@ impl crate::policy::document::FromValue for Launches {
         field: &crate::policy::document::Field<'_>,
     ) -> Option<Self> {
         match value.get_ref().as_str() {
-            Some("NAME=VALUE") => Some(Self::AfterAssignments),
-            Some(_) => {
-                let message = format!("`{}` must be a number of operands or \"NAME=VALUE\"", field.path);
-                field.notes.error(&value.span(), message, "for example launches = 1");
-                None
-            }
-            None => WholeNumber::from_value(value, field).map(|WholeNumber(operands)| Self::After(operands)),
+            Some("NAME=VALUE") => return Some(Self::AfterAssignments),
+            Some(_) => {}
+            None => match WholeNumber::from_value(value, field)? {
+                WholeNumber(operands) if operands <= OPERANDS_MAX => return Some(Self::After(operands)),
+                _ => {}
+            },
         }
+        let message =
+            format!("`{}` must be a number of operands up to {OPERANDS_MAX}, or \"NAME=VALUE\"", field.path);
+        field.notes.error(&value.span(), message, "for example launches = 1");
+        None
     }
 }

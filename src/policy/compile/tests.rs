@@ -157,6 +157,13 @@ fn one_wrong_element_hides_no_other_and_makes_no_second_mistake() {
 }
 
 #[test]
+fn a_launcher_has_few_operands_of_its_own() {
+    let rule = "[profile.dev]\n[command.x]\nflags = []\nlaunches = 9223372036854775807\n";
+    let expected = "`command.x.launches` must be a number of operands up to 16, or \"NAME=VALUE\"";
+    assert!(messages(&format!("{FRAME}\n{rule}")).iter().any(|message| message == expected));
+}
+
+#[test]
 fn an_example_is_a_call_of_its_rule() {
     let rule = "[profile.dev]\n[command.cat]\nallows = [[], [\"ls\"]]\nrefuses = [[\"ls\"]]\n";
     assert_eq!(messages(&format!("{FRAME}\n{rule}")), ["this example is not a call of `cat`"; 3]);
