@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
+use toml::Spanned;
 
 use super::diagnostic::{Diagnostic, Severity, Source};
 use super::document::{Notes, Octal, Table, parse};
@@ -115,11 +116,9 @@ impl Compiler<'_> {
             vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]
         };
         let Some(table) = top.table("environment") else { return (default(), 0o022) };
-        let mut variables = match table.entries::<String>("set") {
-            Some(set) => set.into_iter().map(|(name, value)| (name.into_inner(), value)).collect(),
-            None => default(),
-        };
-        for name in table.read::<Vec<toml::Spanned<String>>>("pass").unwrap_or_default() {
+        let mut variables = variables(&table, "set").unwrap_or_else(default);
+        for name in table.read::<Vec<Spanned<String>>>("pass").unwrap_or_default() {
+            must_name_a_variable(&name, self.notes);
             let name = name.into_inner();
             if variables.iter().all(|(other, _)| *other != name)
                 && let Some(value) = self.host.variable(&name)
@@ -127,18 +126,26 @@ impl Compiler<'_> {
                 variables.push((name, value));
             }
         }
-        for (name, _) in &variables {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                self.notes.error(
-                    &table.span,
-                    format!("`{name}` cannot be the name of a variable"),
-                    "leave out `=`",
-                );
-            }
-        }
         let umask = table.read("umask").map_or(0o022, |Octal(mask)| mask);
         table.finish();
         (variables, umask)
+    }
+}
+
+/// A table of variables and their values.
+fn variables(table: &Table<'_, '_>, key: &'static str) -> Option<Vec<(String, String)>> {
+    let entries = table.entries::<String>(key)?;
+    let variable = |(name, value): (Spanned<String>, String)| {
+        must_name_a_variable(&name, table.notes);
+        (name.into_inner(), value)
+    };
+    Some(entries.into_iter().map(variable).collect())
+}
+
+fn must_name_a_variable(name: &Spanned<String>, notes: &Notes<'_>) {
+    if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
+        let message = format!("`{}` cannot be the name of a variable", name.get_ref());
+        notes.error(&name.span(), message, "a name is not empty, and without `=` and NUL");
     }
 }
 

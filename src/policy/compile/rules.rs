@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::Compiler;
+use super::{Compiler, variables};
 use crate::policy::document::{Notes, OneOrMany, Span, Table, WholeNumber, parse, suggestion};
 use crate::policy::host::Account;
 use crate::policy::limits::{Limits, Of};
@@ -193,7 +193,7 @@ fn read(name: Spanned<String>, table: &Table<'_, '_>, origin: Origin) -> Written
         spawns: list("spawns").into_iter().map(Spanned::into_inner).collect(),
         helpers: helpers(table),
         network: network(table),
-        environment: environment(table),
+        environment: variables(table, "environment").unwrap_or_default(),
         limits: table.table("limits").map(|limits| Limits::read(&limits, Of::Command)).unwrap_or_default(),
     };
     let allows = table.read("allows").unwrap_or_default();
@@ -216,11 +216,6 @@ fn unenforced(table: &Table<'_, '_>) {
             table.notes.warning(&span, message, "the command may start and reach what its user can");
         }
     }
-}
-
-fn environment(table: &Table<'_, '_>) -> Vec<(String, String)> {
-    let entries = table.entries::<String>("environment").unwrap_or_default();
-    entries.into_iter().map(|(name, value)| (name.into_inner(), value)).collect()
 }
 
 fn helpers(table: &Table<'_, '_>) -> Vec<AbsPath> {

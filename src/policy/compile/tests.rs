@@ -164,6 +164,16 @@ fn a_launcher_has_few_operands_of_its_own() {
 }
 
 #[test]
+fn a_variable_has_a_name_wherever_it_is_set() {
+    let text = format!(
+        "{FRAME}\n[environment]\nset = {{ \"A=B\" = \"x\" }}\npass = [\"C=D\"]\n\
+         [profile.dev]\n[command.ls]\nenvironment = {{ \"\" = \"x\" }}\n"
+    );
+    let named = |name: &str| format!("`{name}` cannot be the name of a variable");
+    assert_eq!(messages(&text), [named("A=B"), named("C=D"), named("")]);
+}
+
+#[test]
 fn an_example_is_a_call_of_its_rule() {
     let rule = "[profile.dev]\n[command.cat]\nallows = [[], [\"ls\"]]\nrefuses = [[\"ls\"]]\n";
     assert_eq!(messages(&format!("{FRAME}\n{rule}")), ["this example is not a call of `cat`"; 3]);
