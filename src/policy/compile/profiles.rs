@@ -62,6 +62,7 @@ impl Compiler<'_> {
             };
             table.finish();
             self.programs_in_reach(&table, &grant);
+            self.timeouts_that_are_cut(&table, &grant, limits);
             if grant.tools.contains("shell_execute") && named == 0 {
                 let message = format!("[{}] may run commands and has no root to run them in", table.path);
                 self.notes.error(&table.span, message, "for example roots = { work = \"ro\" }");
@@ -95,6 +96,23 @@ impl Compiler<'_> {
                 let span = table.place("commands").unwrap_or_else(|| table.span.clone());
                 self.notes.warning(&span, message, "whoever has this profile can replace the program");
             }
+        }
+    }
+
+    /// A `timeout` of one table that is longer than the `timeout_max` of another.
+    fn timeouts_that_are_cut(&self, table: &Table<'_, '_>, grant: &Grant, own: Limits) {
+        let cut = |key: &str, whose: &str, limits: Limits, all: Limits| {
+            let Some(timeout) = limits.timeout.filter(|timeout| *timeout > all.longest()) else { return };
+            let (asked, most) = (timeout.as_secs_f64(), all.longest().as_secs_f64());
+            let message =
+                format!("{whose} has a `timeout` of {asked} s and gets {most} s, its `timeout_max`");
+            let span = table.place(key).unwrap_or_else(|| table.span.clone());
+            self.notes.warning(&span, message, "write a `timeout_max` beside the `timeout`");
+        };
+        cut("limits", &format!("[{}]", table.path), own, grant.limits);
+        for rule in grant.rules() {
+            let whose = format!("`{}` in [{}]", rule.id.name, table.path);
+            cut("commands", &whose, rule.limits, rule.limits.over(grant.limits));
         }
     }
 

@@ -174,6 +174,22 @@ fn a_variable_has_a_name_wherever_it_is_set() {
 }
 
 #[test]
+fn a_timeout_that_another_table_cuts_is_told() {
+    let text = format!(
+        "{FRAME}\n[limits]\ntimeout_max = \"10m\"\n[command.ls.limits]\ntimeout = \"2h\"\n\
+         [command.cat.limits]\ntimeout = \"2h\"\ntimeout_max = \"2h\"\n\
+         [profile.dev]\ncommands = [\"ls\", \"cat\"]\nlimits = {{ timeout = \"1h\" }}\n"
+    );
+    assert_eq!(
+        messages(&text),
+        [
+            "`ls` in [profile.dev] has a `timeout` of 7200 s and gets 600 s, its `timeout_max`",
+            "[profile.dev] has a `timeout` of 3600 s and gets 600 s, its `timeout_max`",
+        ]
+    );
+}
+
+#[test]
 fn an_example_is_a_call_of_its_rule() {
     let rule = "[profile.dev]\n[command.cat]\nallows = [[], [\"ls\"]]\nrefuses = [[\"ls\"]]\n";
     assert_eq!(messages(&format!("{FRAME}\n{rule}")), ["this example is not a call of `cat`"; 3]);
