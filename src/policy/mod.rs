@@ -7,7 +7,6 @@ mod compile;
 mod denial;
 mod diagnostic;
 mod document;
-mod explain;
 mod grant;
 mod host;
 mod limits;
@@ -28,7 +27,6 @@ pub use compile::{
 pub use denial::Denial;
 pub use diagnostic::{Diagnostic, Severity, Source};
 pub use document::{Mode, Rate};
-pub use explain::{Explanation, StageReach};
 pub use grant::{Grant, Request, RootGrant, ToolGrant};
 pub use host::{Account, Found, Host, Missing};
 pub use plan::Plan;

@@ -1,5 +1,7 @@
 //! What each command of a profile is on this host, and what it can start: the table that `check` prints.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::grant::Grant;
@@ -46,6 +48,21 @@ impl Grant {
             }
         };
         self.rules().map(one).collect()
+    }
+
+    /// The programs that a rule's program may start, by name or path.
+    pub fn may_start(&self, rule: &super::Rule) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in &rule.spawns {
+            match name.as_str() {
+                "@all" => names.extend(self.rules().map(|rule| rule.name.clone())),
+                name => names.push(name.to_owned()),
+            }
+        }
+        names.extend(rule.helpers.iter().map(ToString::to_string));
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
     }
 }
 
