@@ -40,15 +40,6 @@ impl Identity {
         Self { name: None, uid: id, gid: id, groups: Vec::new() }
     }
 
-    /// Every group whose files this user may touch.
-    pub fn gids(&self) -> Vec<u32> {
-        let mut gids = self.groups.clone();
-        gids.push(self.gid);
-        gids.sort_unstable();
-        gids.dedup();
-        gids
-    }
-
     fn numbered(written: &str, uid: u32) -> Result<Self, Error> {
         let known = looked_up(written, User::from_uid(Uid::from_raw(uid)))?;
         Ok(Self {

@@ -16,4 +16,3 @@ pub use error::Error;
 pub use files::{User, facts};
 pub use identity::Identity;
 pub use privileges::{Confined, Gap, Privileged};
-pub use program::{Unresolved, program};

@@ -6,7 +6,7 @@ use std::io;
 
 use super::files::{User, facts};
 use super::script::interpreter;
-use crate::policy::program::{FileFacts, Pinned, Program};
+use crate::policy::program::FileFacts;
 use crate::vocab::AbsPath;
 
 /// As in the kernel, which follows an interpreter to its interpreter this often and then says ELOOP.
@@ -59,15 +59,8 @@ pub enum Unresolved {
     },
 }
 
-/// The program that `name` is, an absolute path or a name on the search path, for the given users of kernos.
-pub fn program(name: &str, search: &[AbsPath], users: &[User]) -> Result<Program, Unresolved> {
-    let chain = chain(name, search, users)?;
-    let mut files = chain.iter().map(Pinned::from);
-    let file = files.next().expect("a chain begins with the program itself");
-    Ok(Program { file, interpreters: files.collect() })
-}
-
-/// What the host says of each file of a program: of itself first, then of its interpreters, outermost first.
+/// What the host says of each file of the program that `name` is, an absolute path or a name on the search path, for
+/// the given users of kernos: of itself first, then of its interpreters, outermost first.
 pub fn chain(name: &str, search: &[AbsPath], users: &[User]) -> Result<Vec<FileFacts>, Unresolved> {
     let mut chain = vec![found(name, search, users)?];
     // A script and an interpreter that it asks for. `#!/usr/bin/env X` asks for two: X waits until env is done.
@@ -142,9 +135,9 @@ mod tests {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(one.path().join("tool"), "not executable").unwrap();
         put(two.path(), "tool", "");
-        let program = program("tool", &[path(one.path()), path(two.path())], &[]).unwrap();
-        assert_eq!(program.file.path, path(&two.path().join("tool")));
-        assert_eq!(program.interpreters, []);
+        assert_eq!(names("tool", &[one.path(), two.path()]).unwrap(), ["tool"]);
+        let chain = chain("tool", &[path(one.path()), path(two.path())], &[]).unwrap();
+        assert_eq!(chain[0].path, path(&two.path().join("tool")));
     }
 
     #[test]
@@ -190,13 +183,13 @@ mod tests {
     #[test]
     fn what_is_neither_a_name_nor_a_path_is_refused() {
         for name in ["bin/ls", "./ls", ""] {
-            assert!(matches!(program(name, &[], &[]), Err(Unresolved::Relative { .. })), "{name:?}");
+            assert!(matches!(chain(name, &[], &[]), Err(Unresolved::Relative { .. })), "{name:?}");
         }
     }
 
     #[test]
     fn a_file_that_is_not_executable_is_no_program() {
-        let error = program("/etc/passwd", &[], &[]).unwrap_err();
+        let error = chain("/etc/passwd", &[], &[]).unwrap_err();
         assert_eq!(error.to_string(), "/etc/passwd is not an executable file");
     }
 }

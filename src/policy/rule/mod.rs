@@ -127,9 +127,4 @@ impl Rule {
     pub fn network(&self) -> &[Network] {
         &self.network
     }
-
-    /// Whether it starts a command of its caller.
-    pub fn is_launcher(&self) -> bool {
-        self.launches.is_some()
-    }
 }
