@@ -284,6 +284,20 @@ mod tests {
     }
 
     #[test]
+    fn every_help_is_as_it_was_read_last() {
+        let mut cli = Cli::command().version("0.0.0 (commit 0000000)").term_width(100);
+        cli.build();
+        let mut pages = Vec::new();
+        every_command(&cli, &mut |command| {
+            let shown = command.get_bin_name().is_some_and(|name| !name.contains("help"));
+            if shown && !command.is_hide_set() {
+                pages.push(command.clone().render_long_help().to_string());
+            }
+        });
+        insta::assert_snapshot!(pages.join("\n\n"));
+    }
+
+    #[test]
     fn the_version_names_the_commit() {
         assert!(VERSION.starts_with(env!("CARGO_PKG_VERSION")));
         assert!(VERSION.contains("(commit "));
