@@ -114,13 +114,12 @@ impl Verdict {
 impl Stage {
     fn of(stage: &PlannedStage, grant: &Grant) -> Self {
         let rules: Vec<&Rule> = stage.rule().split(" > ").filter_map(|name| named(grant, name)).collect();
-        let program = stage.program();
-        let files = std::iter::once(&program.file).chain(&program.interpreters);
-        let mut starts: Vec<String> = files.map(|file| file.path.to_string()).collect();
-        let mut network = Vec::new();
+        let (mut starts, mut network) = (Vec::new(), Vec::new());
         for rule in &rules {
-            starts.extend(rule.spawns().iter().cloned());
-            starts.extend(rule.helpers().iter().map(ToString::to_string));
+            let program = rule.program().into_iter();
+            let files = program.flat_map(|one| std::iter::once(&one.file).chain(&one.interpreters));
+            starts.extend(files.map(|file| file.path.to_string()));
+            starts.extend(grant.may_start(rule));
             network.extend(rule.network().iter().map(ToString::to_string));
         }
         let rules = rules.iter().map(|rule| rule.id().to_string()).collect();
@@ -155,7 +154,8 @@ fn named<'g>(grant: &'g Grant, name: &str) -> Option<&'g Rule> {
 }
 
 fn unknown(access: &Access, name: &str) -> Error {
-    let names: Vec<&str> = access.keys().iter().map(Key::name).collect();
+    let anonymous = access.is_open().then_some("anonymous");
+    let names: Vec<&str> = access.keys().iter().map(Key::name).chain(anonymous).collect();
     Error::Usage(format!("the policy has no key `{name}`; it has {}", names.join(", ")))
 }
 
@@ -196,5 +196,61 @@ impl fmt::Display for Limits {
             "  limits {} s, {} bytes kept of each stream, {} bytes written at most, {} bytes of stdin",
             self.timeout_seconds, self.output_bytes, self.output_total_bytes, self.stdin_bytes
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::{FRAME, policy};
+
+    const RULES: &str = r#"
+[command.make]
+spawns = ["@all"]
+helpers = ["/bin/sh"]
+network = ["tcp:443", "dns"]
+[command.timeout]
+flags = ["-k=text"]
+launches = 1
+[command.cat]
+operands = "path"
+[profile.dev]
+tools = ["shell_execute"]
+commands = ["make", "timeout", "cat"]
+roots = { work = "rw", tmp = "ro" }
+[anonymous]
+profile = "dev"
+"#;
+
+    fn explained(key: &str, words: &[&str]) -> Result<String, String> {
+        let arguments = Explain {
+            config: "kernos.toml".into(),
+            key: key.to_owned(),
+            directory: None,
+            json: false,
+            words: words.iter().map(|&word| word.to_owned()).collect(),
+        };
+        let explanation = Explanation::of(&policy(&format!("{FRAME}{RULES}")), &arguments);
+        explanation.map(|explanation| explanation.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_allowed_line_comes_with_its_rules_and_all_that_it_may_start() {
+        insta::assert_snapshot!(explained("alice", &["timeout", "5", "make", "|", "cat"]).unwrap());
+    }
+
+    #[test]
+    fn a_refusal_is_the_one_that_an_agent_would_read() {
+        insta::assert_snapshot!(explained("alice", &["cat", "/etc/shadow"]).unwrap());
+        insta::assert_snapshot!(explained("alice", &["cat", "|"]).unwrap());
+    }
+
+    #[test]
+    fn whoever_comes_without_a_key_is_named_too() {
+        assert_eq!(
+            explained("bob", &["cat"]).unwrap_err(),
+            "the policy has no key `bob`; it has alice, anonymous"
+        );
+        assert!(explained("anonymous", &["cat"]).is_ok());
     }
 }
