@@ -34,10 +34,11 @@ pub fn read(path: &Path) -> Result<PolicyFile, Error> {
     // Without O_NONBLOCK a FIFO in its place would hang the start.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
+    let untrusted = |why| Error::Untrusted { path: path.to_owned(), why };
     if let Some(why) = distrusted(&metadata, Uid::effective().as_raw()) {
-        return Err(Error::Untrusted { path: path.to_owned(), why });
+        return Err(untrusted(why));
     }
-    let text = text(file).map_err(unreadable)?;
+    let text = text(bytes(file).map_err(unreadable)?).map_err(untrusted)?;
     let source = Source { name: path.display().to_string(), text };
     Ok(PolicyFile { source, exposed: metadata.mode() & libc::S_IROTH != 0 })
 }
@@ -59,10 +60,18 @@ fn distrusted(metadata: &Metadata, caller: u32) -> Option<String> {
     (metadata.len() > LENGTH_MAX).then(|| "it is longer than 1 MiB".to_owned())
 }
 
-fn text(file: File) -> io::Result<String> {
-    let mut text = String::new();
-    file.take(LENGTH_MAX).read_to_string(&mut text)?;
-    Ok(text)
+fn bytes(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(LENGTH_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
+        format!("line {line} is not UTF-8, as TOML is: write the file in that encoding")
+    })
 }
 
 #[cfg(test)]
@@ -108,6 +117,13 @@ mod tests {
     fn a_file_that_others_can_write_is_not_trusted() {
         let (_place, path) = written(0o664);
         assert_eq!(why(&path), "others than its owner can write it (mode 0664): `chmod go-w` it");
+    }
+
+    #[test]
+    fn a_text_in_another_encoding_is_no_policy() {
+        let (_place, path) = written(0o600);
+        fs::write(&path, b"[server]\n# \xe9\n").unwrap();
+        assert_eq!(why(&path), "line 2 is not UTF-8, as TOML is: write the file in that encoding");
     }
 
     #[test]
