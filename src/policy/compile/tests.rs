@@ -190,6 +190,23 @@ fn a_timeout_that_another_table_cuts_is_told() {
 }
 
 #[test]
+fn a_key_may_expire_on_the_last_day_of_all() {
+    let expiring = |date: &str| messages(&format!("{FRAME}expires = {date}\n[profile.dev]\n"));
+    assert_eq!(expiring("9999-12-31"), Vec::<String>::new());
+    assert_eq!(expiring("2028-02-29"), Vec::<String>::new());
+    assert_eq!(expiring("2027-06-30T12:00:00+02:00"), Vec::<String>::new());
+}
+
+#[test]
+fn a_number_that_is_too_small_is_not_called_an_integer_that_is_none() {
+    let rule = "[profile.dev]\n[command.x]\nflags = []\nlaunches = -1\n";
+    assert!(
+        messages(&format!("{FRAME}\n{rule}"))
+            .contains(&"`command.x.launches` must be a whole number from 0".to_owned())
+    );
+}
+
+#[test]
 fn an_example_is_a_call_of_its_rule() {
     let rule = "[profile.dev]\n[command.cat]\nallows = [[], [\"ls\"]]\nrefuses = [[\"ls\"]]\n";
     assert_eq!(messages(&format!("{FRAME}\n{rule}")), ["this example is not a call of `cat`"; 3]);

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -121,9 +124,15 @@ pub(in crate::policy) struct WholeNumber(pub(in crate::policy) usize);
 impl FromValue for WholeNumber {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
         let integer = value.get_ref().as_integer();
-        let number =
-            integer.and_then(|integer| usize::from_str_radix(integer.as_str(), integer.radix()).ok());
-        number.map(Self).or_else(|| mistaken(value, field, "a whole number from 0", "1"))
+        match integer.map(|integer| usize::from_str_radix(integer.as_str(), integer.radix())) {
+            Some(Ok(number)) => Some(Self(number)),
+            Some(Err(_)) => {
+                let message = format!("`{}` must be a whole number from 0", field.path);
+                field.notes.error(&value.span(), message, "");
+                None
+            }
+            None => mistaken(value, field, "a whole number from 0", "1"),
+        }
     }
 }
 
@@ -274,12 +283,16 @@ impl FromValue for SystemTime {
             return mistaken(value, field, "a date", example);
         };
         let written = date.to_string();
-        let moment = match (date.date, date.time, date.offset) {
+        let moment: Option<Timestamp> = match (date.date, date.time, date.offset) {
             (Some(_), Some(_), Some(_)) => written.parse().ok(),
-            (Some(_), None, None) => format!("{written}T23:59:59Z").parse().ok(),
+            // The end of the last days of the year 9999 is later than a timestamp can be.
+            (Some(_), None, None) => written.parse::<Date>().ok().map(|date| {
+                let end = date.at(23, 59, 59, 0).to_zoned(TimeZone::UTC);
+                end.map_or(Timestamp::MAX, |end| end.timestamp())
+            }),
             _ => None,
         };
-        moment.map(|moment: jiff::Timestamp| moment.into()).or_else(|| {
+        moment.map(SystemTime::from).or_else(|| {
             let message = format!("`{}` must be a date, or a time with its offset from UTC", field.path);
             field.notes.error(&value.span(), message, format!("for example {example}"));
             None
