@@ -51,8 +51,13 @@ pub fn run(arguments: &Check) -> ExitCode {
 impl Report {
     fn of(arguments: &Check) -> Self {
         let file = arguments.file.display().to_string();
-        match policy_file::read(&arguments.file) {
-            Ok(found) => Self::compiled(file, load::compile(&found)),
+        match policy_file::examine(&arguments.file) {
+            Ok((found, None)) => Self::compiled(file, load::compile(&found)),
+            Ok((found, Some(distrusted))) => Self {
+                verdict: Verdict::Unsound,
+                problem: Some(Chain(&distrusted).to_string()),
+                ..Self::compiled(file, load::compile(&found))
+            },
             Err(error) => Self::unread(file, &error),
         }
     }
@@ -173,8 +178,9 @@ mod tests {
 
     #[test]
     fn a_file_that_others_can_write_is_unsound_whatever_is_in_it() {
-        let report = report("", 0o666);
+        let report = report("[server]\nlsten = []\n", 0o666);
         assert_eq!(report.verdict, Verdict::Unsound);
+        assert!(report.text().contains("unknown key `lsten`"));
         assert!(report.text().contains("others than its owner can write it"));
     }
 

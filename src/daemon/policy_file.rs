@@ -30,34 +30,45 @@ pub struct PolicyFile {
 
 /// Reads a policy file, unless somebody other than root or the caller could have written it.
 pub fn read(path: &Path) -> Result<PolicyFile, Error> {
+    match examine(path)? {
+        (_, Some(distrusted)) => Err(distrusted),
+        (file, None) => Ok(file),
+    }
+}
+
+/// Reads a policy file that is only to be looked at, and says why it is not to be trusted, if it is not.
+pub fn examine(path: &Path) -> Result<(PolicyFile, Option<Error>), Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     // Without O_NONBLOCK a FIFO in its place would hang the start.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     let untrusted = |why| Error::Untrusted { path: path.to_owned(), why };
-    if let Some(why) = distrusted(&metadata, Uid::effective().as_raw()) {
+    if let Some(why) = no_policy(&metadata) {
         return Err(untrusted(why));
     }
     let text = text(bytes(file).map_err(unreadable)?).map_err(untrusted)?;
     let source = Source { name: path.display().to_string(), text };
-    Ok(PolicyFile { source, exposed: metadata.mode() & libc::S_IROTH != 0 })
+    let found = PolicyFile { source, exposed: metadata.mode() & libc::S_IROTH != 0 };
+    Ok((found, distrusted(&metadata, Uid::effective().as_raw()).map(untrusted)))
+}
+
+fn no_policy(metadata: &Metadata) -> Option<String> {
+    match () {
+        () if !metadata.is_file() => Some("it is not a regular file".to_owned()),
+        () if metadata.len() > LENGTH_MAX => Some("it is longer than 1 MiB".to_owned()),
+        () => None,
+    }
 }
 
 fn distrusted(metadata: &Metadata, caller: u32) -> Option<String> {
     let (owner, mode) = (metadata.uid(), metadata.mode());
-    if !metadata.is_file() {
-        return Some("it is not a regular file".to_owned());
-    }
     if owner != 0 && owner != caller {
         return Some(format!(
             "it belongs to uid {owner}; it must belong to root or to who starts kernos (uid {caller})"
         ));
     }
-    if mode & GROUP_AND_OTHERS_WRITE != 0 {
-        let mode = mode & 0o7777;
-        return Some(format!("others than its owner can write it (mode {mode:04o}): `chmod go-w` it"));
-    }
-    (metadata.len() > LENGTH_MAX).then(|| "it is longer than 1 MiB".to_owned())
+    (mode & GROUP_AND_OTHERS_WRITE != 0)
+        .then(|| format!("others than its owner can write it (mode {:04o}): `chmod go-w` it", mode & 0o7777))
 }
 
 fn bytes(file: File) -> io::Result<Vec<u8>> {
