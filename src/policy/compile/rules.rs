@@ -180,7 +180,7 @@ fn read(name: Spanned<String>, table: &Table<'_, '_>, origin: Origin) -> Written
     let errors = table.notes.errors();
     let id = Arc::new(RuleId { name: name.into_inner(), origin });
     let called = table.read::<String>("name").unwrap_or_else(|| id.name.clone());
-    let program = table.read::<String>("program").unwrap_or_else(|| called.clone());
+    let program = program(table).unwrap_or_else(|| called.clone());
     let launches = table.read("launches");
     let arguments = arguments(table, launches.is_some());
     let list = |key| table.read::<OneOrMany<String>>(key).map(|list| list.0).unwrap_or_default();
@@ -204,6 +204,17 @@ fn read(name: Spanned<String>, table: &Table<'_, '_>, origin: Origin) -> Written
     }
     let sound = table.notes.errors() == errors;
     Written { rule, program, span, sound, allows, refuses }
+}
+
+fn program(table: &Table<'_, '_>) -> Option<String> {
+    let program = table.take::<String>("program")?;
+    let text = program.get_ref();
+    // A path from where kernos happens to be started would be another program each time.
+    if text.is_empty() || (text.contains('/') && !text.starts_with('/')) {
+        let message = format!("`{text}` is neither the name of a program nor an absolute path");
+        table.notes.error(&program.span(), message, "for example \"make\" or \"/usr/bin/make\"");
+    }
+    Some(program.into_inner())
 }
 
 /// Says of each key that only the kernel could hold that it does not yet.

@@ -207,6 +207,15 @@ fn a_number_that_is_too_small_is_not_called_an_integer_that_is_none() {
 }
 
 #[test]
+fn a_relative_path_is_no_program() {
+    let rule = "[profile.dev]\n[command.x]\nprogram = \"bin/x\"\n";
+    assert_eq!(
+        messages(&format!("{FRAME}\n{rule}")),
+        ["`bin/x` is neither the name of a program nor an absolute path"]
+    );
+}
+
+#[test]
 fn an_example_is_a_call_of_its_rule() {
     let rule = "[profile.dev]\n[command.cat]\nallows = [[], [\"ls\"]]\nrefuses = [[\"ls\"]]\n";
     assert_eq!(messages(&format!("{FRAME}\n{rule}")), ["this example is not a call of `cat`"; 3]);
