@@ -52,6 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_readme_holds_the_table() {
+        let readme = include_str!("../../README.md");
+        let table = readme.split("<!-- tools:begin -->\n").nth(1).unwrap();
+        let table = table.split("<!-- tools:end -->").next().unwrap();
+        assert_eq!(table, list(&Tools { json: false, markdown: true }));
+    }
+
+    #[test]
     fn every_tool_has_a_row_and_an_object() {
         let markdown = list(&Tools { json: false, markdown: true });
         assert_eq!(markdown.lines().count(), 2 + catalogue().len());
