@@ -104,7 +104,10 @@ fn contents(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut text = String::new();
-    File::open(path)?.take(SECRET_MAX).read_to_string(&mut text)?;
+    File::open(path)?.take(SECRET_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SECRET_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is longer than a secret can be"));
+    }
     Ok(text)
 }
 
@@ -152,6 +155,8 @@ mod tests {
         fs::write(&file, "a b\n\n").unwrap();
         assert!(read().unwrap() == Secret::new("a b\n"));
         fs::write(&file, "\n").unwrap();
+        assert!(read().is_err());
+        fs::write(&file, "k".repeat(65_537)).unwrap();
         assert!(read().is_err());
     }
 

@@ -60,7 +60,7 @@ pub fn hash() -> Result<(), Error> {
         tell("Type the key, then Enter and Ctrl-D (it is shown while you type):\n");
     }
     let mut text = String::new();
-    stdin.take(LINE_MAX).read_to_string(&mut text).map_err(failed)?;
+    stdin.take(LINE_MAX + 1).read_to_string(&mut text).map_err(failed)?;
     print(&format!("{}\n", digest(&one_line(&text)?)))
 }
 
@@ -85,6 +85,9 @@ fn one_line(text: &str) -> Result<Secret, Error> {
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     match line {
+        _ if text.len() as u64 > LINE_MAX => {
+            Err(Error::Usage(format!("more than {LINE_MAX} bytes came on standard input: a key is shorter")))
+        }
         "" => Err(Error::Usage("no key came on standard input: `kernos key hash < FILE`".to_owned())),
         _ if line.contains('\n') => {
             Err(Error::Usage("more than one line came on standard input: a key is one line".to_owned()))
@@ -133,5 +136,7 @@ mod tests {
         assert!(one_line(" key").unwrap() == Secret::new(" key"));
         assert!(one_line("\n").is_err());
         assert!(one_line("a\nb\n").is_err());
+        assert!(one_line(&"k".repeat(4096)).is_ok());
+        assert!(one_line(&"k".repeat(4097)).is_err());
     }
 }
