@@ -116,6 +116,23 @@ fn a_rate_is_kept_and_told() {
 }
 
 #[test]
+fn calls_beyond_the_limit_wait_for_their_turn() {
+    let daemon = Setup::new().replace("[limits]", "[limits]\nconcurrent = 1").start();
+    let client = daemon.client();
+    let script = "test ! -e busy && touch busy && sleep 0.2 && rm busy && echo alone";
+    let calls = [(); 3].map(|()| client.begin_run(&["sh", "-c", script]));
+    assert_eq!(calls.map(|call| call.answer().stdout().to_owned()), ["alone\n"; 3]);
+}
+
+#[test]
+fn more_input_than_the_policy_allows_is_refused_with_the_figure() {
+    let daemon = Setup::new().replace("[limits]", "[limits]\nstdin = \"4KiB\"").start();
+    let answer = daemon.client().feed(&["cat"], &"x".repeat(4097));
+    assert!(answer.refusal().contains("4096"), "{answer:?}");
+    assert_eq!(daemon.client().feed(&["wc", "-c"], &"x".repeat(4096)).printed(), ("4096\n", 0));
+}
+
+#[test]
 fn what_is_not_the_endpoint_asks_for_no_key() {
     let daemon = Daemon::start();
     for path in [
