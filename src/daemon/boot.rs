@@ -134,6 +134,7 @@ fn gaps(policy: &Policy, confined: &Confined) -> Vec<String> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -143,6 +144,7 @@ impl Signals {
         Ok(Self {
             terminate: installed(SignalKind::terminate())?,
             interrupt: installed(SignalKind::interrupt())?,
+            hangup: installed(SignalKind::hangup())?,
         })
     }
 
@@ -150,6 +152,8 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            // Its terminal is gone. A policy is not loaded again by it.
+            _ = self.hangup.recv() => "SIGHUP",
         }
     }
 }
