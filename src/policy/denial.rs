@@ -57,9 +57,3 @@ impl fmt::Display for Denial {
 }
 
 impl std::error::Error for Denial {}
-
-/// A word as a message may show it: bounded, and without control characters.
-pub(super) fn printable(text: &str) -> String {
-    let shown: String = text.chars().take(100).flat_map(char::escape_debug).collect();
-    if text.chars().count() > 100 { shown + "…" } else { shown }
-}

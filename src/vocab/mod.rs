@@ -4,8 +4,10 @@
 
 mod abs_path;
 mod chain;
+mod printable;
 mod secret;
 
 pub use abs_path::{AbsPath, AbsPathError};
 pub use chain::Chain;
+pub use printable::printable;
 pub use secret::Secret;

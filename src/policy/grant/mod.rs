@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::denial::{Denial, printable};
+use super::denial::Denial;
 use super::document::{Mode, Rate};
 use super::limits::Limits;
 use super::plan::{
@@ -15,7 +15,7 @@ use super::plan::{
 };
 use super::rule::{Rule, View};
 use crate::command::{CommandLine, Pipeline, Redirection, RedirectionKind, Stage, Word};
-use crate::vocab::AbsPath;
+use crate::vocab::{AbsPath, printable};
 
 /// The one tool that takes a command line.
 const SHELL_EXECUTE: &str = "shell_execute";

@@ -6,9 +6,8 @@
 use super::arguments::{Flag, Kind, Shape};
 use super::{Arguments, Launches, Rule};
 use crate::command::Word;
-use crate::policy::denial::printable;
 use crate::policy::document::Mode;
-use crate::vocab::AbsPath;
+use crate::vocab::{AbsPath, printable};
 
 /// What a caller may see of the file system, and from where it looks.
 #[derive(Clone, Debug)]
