@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::line::{CommandLine, Connector, Pipeline, Redirection, RedirectionKind, Stage, WORD_MAX, Word};
 use super::word::{Token, classify, written};
+use crate::vocab::printable;
 
 /// Bytes of all words together: half of what execve(2) takes under the usual stack limit of 8 MiB.
 pub const LINE_MAX: usize = 1 << 20;
@@ -70,7 +71,10 @@ pub enum SyntaxErrorKind {
         operator: &'static str,
     },
     /// A word for a shell.
-    #[error("there is no shell here, so `{word}` means nothing: {remedy}; as plain text, write `\\{word}`")]
+    #[error(
+        "there is no shell here, so `{word}` means nothing: {remedy}; as plain text, write `\\{word}`",
+        word = printable(word)
+    )]
     ShellOnly {
         /// The word.
         word: String,
@@ -79,7 +83,8 @@ pub enum SyntaxErrorKind {
     },
     /// A redirection in one word.
     #[error(
-        "`{word}` is not split: write the two words `{operator}` and `{path}`; as plain text, write `\\{word}`"
+        "`{word}` is not split: write the two words `{operator}` and `{path}`; as plain text, write `\\{word}`",
+        word = printable(word), path = printable(path)
     )]
     Glued {
         /// The word.
@@ -305,6 +310,13 @@ mod tests {
         assert_eq!(error(&["ls", ">", "|", "wc"]), "command[1]: `>` needs a path as the next word");
         assert_eq!(error(&["ls", ";", ">", "f"]), "command[2]: `>` redirects nothing: no program is named");
         assert_eq!(error(&["a\0b"]), "command[0]: a word cannot hold a NUL byte");
+    }
+
+    #[test]
+    fn a_refused_word_is_quoted_within_bounds() {
+        let long = format!("2>{}", "x".repeat(5000));
+        assert!(error(&["ls", &long]).len() < 600);
+        assert!(!error(&["ls", "2>a\u{1b}[31m"]).contains('\u{1b}'));
     }
 
     #[test]
