@@ -16,7 +16,7 @@ use super::reply;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Where a request came from, and which it is. The peer is put in by [`super::serve`].
+/// Where a request came from, and which it is. The peer is put in by [`mod@super::serve`].
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub peer: SocketAddr,

@@ -1,6 +1,6 @@
 //! A program, resolved when the policy loads and pinned.
 //!
-//! Not a search: the path is fixed here, and what may stand in its place later is judged by [`Program::admits`].
+//! Not a search: the path is fixed here, and what may stand in its place later is judged by [`Pinned::admits`].
 
 use serde::{Deserialize, Serialize};
 
