@@ -92,7 +92,8 @@ pub fn user(account: &Account) -> User {
 fn secret(path: &Path) -> Result<Secret, Missing> {
     let refused = |why: String| Missing(format!("{}: {why}", path.display()));
     let text = contents(path).map_err(|error| refused(error.to_string()))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    // A key is the same key in a file that was written on another system.
+    let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if line.is_empty() {
         return Err(refused("it is empty".to_owned()));
     }
@@ -154,6 +155,8 @@ mod tests {
         let read = || ThisHost.secret_file(&path(file.to_str().unwrap()));
         fs::write(&file, "a b\n\n").unwrap();
         assert!(read().unwrap() == Secret::new("a b\n"));
+        fs::write(&file, "a b\r\n").unwrap();
+        assert!(read().unwrap() == Secret::new("a b"));
         fs::write(&file, "\n").unwrap();
         assert!(read().is_err());
         fs::write(&file, "k".repeat(65_537)).unwrap();
