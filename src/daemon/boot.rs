@@ -80,6 +80,11 @@ async fn run(booted: Booted, chosen: &Chosen) -> Result<(), Error> {
         listening: listening.clone(),
         gaps,
     });
+    for address in listening.iter().filter(|address| !address.ip().to_canonical().is_loopback()) {
+        tracing::warn!(
+            "keys and answers cross the network in the clear at {address}: put a proxy that ends TLS in front"
+        );
+    }
     let places = listening.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     tracing::info!(uid = confined.uid(), executor = executor.pid(), "serving on {places}");
     notify::ready(&format!("serving on {places}"));
