@@ -88,9 +88,13 @@ impl Budget {
         }
     }
 
+    /// Counts a call against the rate, whatever becomes of it.
+    pub(super) fn count(&self) -> Result<(), Exhausted> {
+        self.on_time(Instant::now())
+    }
+
     /// A slot to run in, waiting for one where the queue has room.
-    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit, Exhausted> {
-        self.on_time(Instant::now())?;
+    pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit, Exhausted> {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Ok(slot);
         }
@@ -100,7 +104,7 @@ impl Budget {
         Ok(slot.expect("the semaphore is never closed"))
     }
 
-    /// Counts a call against the rate: a whole burst may come at once, then one each `per / calls`.
+    /// A whole burst may come at once, then one call each `per / calls`.
     fn on_time(&self, now: Instant) -> Result<(), Exhausted> {
         let Some((calls, per)) = self.terms.rate else {
             return Ok(());
@@ -165,15 +169,15 @@ mod tests {
     #[test]
     fn calls_wait_in_a_queue_of_a_bounded_length() {
         let budget = Budget::new(Terms { rate: None, concurrent: 1 });
-        let running = budget.enter().now_or_never().unwrap().unwrap();
-        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(budget.enter())).collect();
+        let running = budget.slot().now_or_never().unwrap().unwrap();
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(budget.slot())).collect();
         assert!(waiting.iter_mut().all(|call| call.now_or_never().is_none()));
         assert_eq!(
-            budget.enter().now_or_never().unwrap().unwrap_err(),
+            budget.slot().now_or_never().unwrap().unwrap_err(),
             Exhausted::Concurrent { concurrent: 1, queue: 4 }
         );
         drop(waiting.pop());
-        assert!(budget.enter().now_or_never().is_none(), "a place that was given up is free");
+        assert!(budget.slot().now_or_never().is_none(), "a place that was given up is free");
         drop(running);
         assert!(waiting.remove(0).now_or_never().unwrap().is_ok(), "the first to wait is the first to run");
     }

@@ -8,10 +8,11 @@ use std::time::Instant;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::audit::Event;
-use super::budget::Terms;
+use super::budget::{Budget, Terms};
 use super::door::Door;
 use crate::exec::Stop;
 use crate::policy::{Principal, ToolGrant};
@@ -83,18 +84,12 @@ impl Door {
             concurrent: usize::try_from(may.concurrent()).unwrap_or(usize::MAX),
         };
         let budget = self.budgets.of(caller.principal.name(), terms);
-        let _slot = tokio::select! {
-            biased;
-            _ = self.stopped(cancelled.clone()) => {
-                return Reply::refused("cancelled", "the call was cancelled before it began");
-            }
-            entered = budget.enter() => match entered {
-                Ok(slot) => slot,
-                Err(exhausted) => return Reply::refused(exhausted.code(), exhausted.to_string()),
-            },
-        };
-        let context = Context { grant, runner: Arc::clone(&self.runner), stop: self.stopped(cancelled) };
-        entry.call(arguments, context).await
+        if let Err(exhausted) = budget.count() {
+            return Reply::refused(exhausted.code(), exhausted.to_string());
+        }
+        let turn = turn(budget, self.stopped(cancelled.clone())).boxed();
+        let runner = Arc::clone(&self.runner);
+        entry.call(arguments, Context { grant, runner, turn, stop: self.stopped(cancelled) }).await
     }
 
     /// Resolves when the call is to end: its caller has gone or taken it back, or kernos is stopping.
@@ -128,6 +123,15 @@ impl Drop for Recorded<'_> {
     fn drop(&mut self) {
         self.door.metrics.answered(self.tool, &self.account, self.begun.elapsed());
         self.door.put_on_record(self.caller, self.tool, &self.account, self.begun);
+    }
+}
+
+/// The turn of a call among those of its key; the answer, if it is over before it comes.
+async fn turn(budget: Arc<Budget>, stopped: BoxFuture<'static, Stop>) -> Result<OwnedSemaphorePermit, Reply> {
+    tokio::select! {
+        biased;
+        _ = stopped => Err(Reply::cancelled()),
+        slot = budget.slot() => slot.map_err(|exhausted| Reply::refused(exhausted.code(), exhausted.to_string())),
     }
 }
 

@@ -188,7 +188,8 @@ impl Metrics {
         for (program, outcome) in &account.programs {
             self.commands.with_label_values(&[program.as_str(), *outcome]).inc();
         }
-        if account.decision != Decision::Allowed {
+        // A call that was taken back while it waited was not denied.
+        if account.decision != Decision::Allowed && account.outcome != "cancelled" {
             self.denied(account.reason.unwrap_or("other"));
         }
         if account.truncated {

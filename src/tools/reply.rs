@@ -88,4 +88,11 @@ impl Reply {
         reply.account.outcome = "refused";
         reply
     }
+
+    /// The answer to a call that was taken back before its turn came.
+    pub fn cancelled() -> Self {
+        let mut reply = Self::refused("waiting", "the call was cancelled before its turn came: nothing ran");
+        reply.account.outcome = "cancelled";
+        reply
+    }
 }

@@ -94,6 +94,13 @@ fn denied(denial: &Denial) -> Reply {
 impl Judged {
     async fn run(self, context: Context) -> Reply {
         let rule = Some(rules(&self.plan));
+        let _turn = match context.turn.await {
+            Ok(turn) => turn,
+            Err(mut refused) => {
+                refused.account.rule = rule;
+                return refused;
+            }
+        };
         match context.runner.run(self.plan, self.stdin, context.stop).await {
             Ok(outcome) => answered(outcome, rule),
             Err(error) => {

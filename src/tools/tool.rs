@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Reply, Runner, arguments, schema};
 use crate::exec::Stop;
@@ -68,6 +69,9 @@ pub struct Context {
     pub grant: ToolGrant,
     /// Where command lines are run.
     pub runner: Arc<dyn Runner>,
+    /// The call's turn among those of its key, to be awaited once the call is judged and held while it runs;
+    /// or the answer, if it gets none.
+    pub turn: BoxFuture<'static, Result<OwnedSemaphorePermit, Reply>>,
     /// Resolves when the call is to end early.
     pub stop: BoxFuture<'static, Stop>,
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::client::{Client, ERAS, Era, Reply, plain};
 use crate::daemon::{Daemon, Setup};
 use crate::policy::{ALICE, digest};
+use crate::processes::{await_end, await_start, marker, with_argument};
 
 #[test]
 fn a_key_may_come_in_a_header_of_its_own() {
@@ -122,6 +123,28 @@ fn calls_beyond_the_limit_wait_for_their_turn() {
     let script = "test ! -e busy && touch busy && sleep 0.2 && rm busy && echo alone";
     let calls = [(); 3].map(|()| client.begin_run(&["sh", "-c", script]));
     assert_eq!(calls.map(|call| call.answer().stdout().to_owned()), ["alone\n"; 3]);
+}
+
+#[test]
+fn a_denial_waits_for_no_turn_and_a_call_that_was_taken_back_is_no_denial() {
+    let daemon = Setup::new().replace("[limits]", "[limits]\nconcurrent = 1").start();
+    let client = daemon.client();
+    let seconds = marker();
+    let running = client.begin_run(&["sleep", &seconds]);
+    await_start(&seconds);
+    let denial = client.run(&["no-such-command"]);
+    assert!(denial.refusal().contains("is not a command of this key"), "{denial:?}");
+    assert_eq!(with_argument(&seconds).len(), 1, "the call before it still runs");
+
+    let waiting = client.begin_run(&["echo", "waiting"]);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    client.cancel(waiting);
+    let event = daemon
+        .log
+        .await_event("the event of the call that waited", |event| event.to_string().contains("waiting"));
+    assert_eq!((&event["outcome"], &event["rule"]), (&json!("cancelled"), &json!("echo")));
+    client.cancel(running);
+    await_end(&seconds);
 }
 
 #[test]
