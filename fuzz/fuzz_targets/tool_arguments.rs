@@ -11,6 +11,7 @@ use kernos::policy::{DEFAULT, Grant, Plan, Source, compile};
 use kernos::tools::{self, Context, Runner};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 #[path = "../../benches/paper_host.rs"]
 mod paper_host;
@@ -54,7 +55,13 @@ fuzz_target!(|text: &str| {
     let Ok(Value::Object(arguments)) = serde_json::from_str(text) else { return };
     let tool = tools::find("shell_execute").expect("it is in the catalogue");
     let grant = GRANT.tool(tool.name).expect("the profile has it");
-    let context = Context { grant, runner: Arc::new(Paper), stop: future::pending().boxed() };
+    let turn = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is the only call");
+    let context = Context {
+        grant,
+        runner: Arc::new(Paper),
+        turn: future::ready(Ok(turn)).boxed(),
+        stop: future::pending().boxed(),
+    };
     let reply = tool.call(arguments, context).now_or_never().expect("nothing is waited for");
     assert!(!reply.text.is_empty());
 });
