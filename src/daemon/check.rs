@@ -140,14 +140,15 @@ fn described(reach: &Reach) -> String {
     let starts = match (reach.starts, reach.starts_interpreters) {
         (0, _) => String::new(),
         (programs, interpreters) => {
-            format!("; can start {programs} programs, {interpreters} of them interpreters")
+            format!("; is meant to start {programs} more, {interpreters} of them interpreters")
         }
     };
+    let arguments = if reach.any_arguments { "; any arguments" } else { "" };
     let network = match &*reach.network {
         [] => String::new(),
         peers => format!("; network {}", peers.join(" ")),
     };
-    format!("{program}{}{starts}{network}", interpreters.collect::<String>())
+    format!("{program}{}{arguments}{starts}{network}", interpreters.collect::<String>())
 }
 
 #[cfg(test)]

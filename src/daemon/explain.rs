@@ -20,6 +20,8 @@ struct Explanation {
     profile: String,
     #[serde(flatten)]
     verdict: Verdict,
+    /// The codes of what the policy says and the kernel does not hold.
+    not_held: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,6 +36,7 @@ enum Verdict {
 struct Stage {
     words: Vec<String>,
     rules: Vec<String>,
+    any_arguments: bool,
     starts: Vec<String>,
     network: Vec<String>,
 }
@@ -72,6 +75,7 @@ impl Explanation {
             key: principal.name().to_owned(),
             profile: principal.grant().profile().to_owned(),
             verdict,
+            not_held: policy.gaps().iter().map(|gap| gap.code).collect(),
         })
     }
 
@@ -122,8 +126,9 @@ impl Stage {
             starts.extend(grant.may_start(rule));
             network.extend(rule.network().iter().map(ToString::to_string));
         }
+        let any_arguments = rules.iter().any(|rule| rule.takes_any_arguments());
         let rules = rules.iter().map(|rule| rule.id().to_string()).collect();
-        Self { words: stage.argv().to_vec(), rules, starts, network }
+        Self { words: stage.argv().to_vec(), rules, any_arguments, starts, network }
     }
 }
 
@@ -173,7 +178,15 @@ impl fmt::Display for Explanation {
                 roots
                     .iter()
                     .try_for_each(|root| writeln!(f, "  root {} {} ({})", root.name, root.path, root.mode))?;
-                writeln!(f, "{limits}")
+                writeln!(f, "{limits}")?;
+                match &*self.not_held {
+                    [] => Ok(()),
+                    codes => writeln!(
+                        f,
+                        "  not held by the kernel: {} (`kernos check` says more)",
+                        codes.join(", ")
+                    ),
+                }
             }
         }
     }
@@ -183,6 +196,9 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {:?}", self.words)?;
         writeln!(f, "    by      {}", self.rules.join("; "))?;
+        if self.any_arguments {
+            writeln!(f, "    arguments of any kind: paths among them are not judged")?;
+        }
         writeln!(f, "    starts  {}", self.starts.join(", "))?;
         let network = if self.network.is_empty() { "none".to_owned() } else { self.network.join(", ") };
         writeln!(f, "    network {network}")

@@ -26,6 +26,8 @@ pub struct Reach {
     pub starts: usize,
     /// How many of them are interpreters.
     pub starts_interpreters: usize,
+    /// Whether its rule says nothing of its arguments.
+    pub any_arguments: bool,
     /// Whom it can reach.
     pub network: Vec<String>,
 }
@@ -44,6 +46,7 @@ impl Grant {
                     .unwrap_or_default(),
                 starts_interpreters: starts.iter().filter(|name| is_interpreter(name)).count(),
                 starts: starts.len(),
+                any_arguments: rule.takes_any_arguments(),
                 network: rule.network().iter().map(ToString::to_string).collect(),
             }
         };

@@ -154,7 +154,7 @@ fn gaps(policy: &Policy) -> Vec<Gap> {
     let mut gaps = vec![
         Gap::new(
             "files",
-            "paths are judged in the arguments only: the kernel does not hold commands to their roots",
+            "paths are judged where a rule lists them in its arguments: the kernel does not hold commands to their roots",
         ),
         Gap::new("programs", "the kernel does not hold commands to the programs of their rules"),
         Gap::new("network", "the kernel does not keep commands off the network"),

@@ -123,6 +123,11 @@ impl Rule {
         &self.helpers
     }
 
+    /// Whether it says nothing of its arguments, so that paths among them are not judged.
+    pub fn takes_any_arguments(&self) -> bool {
+        self.arguments == Arguments::Plain(Shape::default())
+    }
+
     /// The peers that it may reach; none if empty.
     pub fn network(&self) -> &[Network] {
         &self.network
