@@ -18,6 +18,13 @@ pub(super) struct Roots {
     pub(super) names: Vec<String>,
 }
 
+impl Roots {
+    /// Whether each root of the file is there.
+    pub(super) fn are_sound(&self) -> bool {
+        self.sound.len() == self.names.len()
+    }
+}
+
 impl Compiler<'_> {
     pub(super) fn roots(&self, top: &Table<'_, '_>) -> Roots {
         let mut names = Vec::new();

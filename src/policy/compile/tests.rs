@@ -50,6 +50,25 @@ fn a_syntax_error_has_its_place() {
 }
 
 #[test]
+fn a_bracket_that_is_left_open_is_not_told_once_a_line() {
+    let text = format!(
+        "[limits]\n[profile.dev]\ncommands = [\"ls\",\n{FRAME}[profile.other]\ntools = [\"shell_execute\"]\n"
+    );
+    let diagnostics = compiled(&text).diagnostics;
+    assert!(diagnostics.len() <= 3, "{}", printed(&diagnostics));
+    assert!(diagnostics.iter().any(|one| one.message.starts_with("unclosed")), "{}", printed(&diagnostics));
+}
+
+#[test]
+fn a_missing_root_is_one_mistake_and_no_failed_example() {
+    let text = FRAME.replace("/srv/work", "/missing")
+        + "[profile.dev]\n[command.cat]\noperands = \"path\"\nallows = [[\"cat\", \"/missing/x\"]]\n";
+    let errors = compiled(&text).diagnostics.into_iter().filter(|one| one.severity == Severity::Error);
+    let messages: Vec<_> = errors.map(|one| one.message).collect();
+    assert_eq!(messages, ["[root.work]: there is no directory /missing"]);
+}
+
+#[test]
 fn an_empty_file_says_what_is_missing() {
     insta::assert_snapshot!(printed(&compiled("").diagnostics));
 }

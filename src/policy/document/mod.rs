@@ -67,7 +67,11 @@ impl<'s> Notes<'s> {
 /// Parses a text; syntax errors are noted, and what could be read is given all the same.
 pub(super) fn parse<'d>(text: &'d str, notes: &Notes<'_>) -> Spanned<DeTable<'d>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
+    let is_open = |error: &toml::de::Error| error.message().starts_with("unclosed");
+    // Behind a bracket that was left open everything is a mistake: the first says where, this one says why.
+    let told = if errors.iter().any(is_open) { 1 } else { errors.len() };
+    let (open, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| is_open(error));
+    for error in others.into_iter().take(told).chain(open) {
         notes.error(&error.span().unwrap_or(0..0), error.message(), "");
     }
     table
