@@ -101,7 +101,7 @@ impl Report {
     fn text(&self) -> String {
         let diagnostics = self.diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n"));
         let gaps = self.gaps.iter().map(|gap| format!("not held ({}): {}\n", gap.code, gap.what));
-        let problem = self.problem.iter().map(|problem| format!("{problem}\n"));
+        let problem = self.problem.iter().map(|problem| format!("error: {problem}\n"));
         let profiles = self.profiles.iter().map(|(name, commands)| profile(name, commands));
         let body: String = profiles.chain(diagnostics).chain(gaps).chain(problem).collect();
         format!("{body}{}: {}\n", self.file, self.summary())
@@ -109,7 +109,8 @@ impl Report {
 
     fn summary(&self) -> String {
         let count = |severity| self.diagnostics.iter().filter(|one| one.severity == severity).count();
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let (errors, warnings) =
+            (count(Severity::Error) + usize::from(self.problem.is_some()), count(Severity::Warning));
         let warned = match warnings {
             0 => String::new(),
             1 => ", 1 warning".to_owned(),
