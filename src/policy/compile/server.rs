@@ -212,11 +212,7 @@ impl Compiler<'_> {
                 }
                 Ok(account) => Some((account, named.span())),
                 Err(missing) => {
-                    self.notes.error(
-                        &named.span(),
-                        format!("`server.{key}`: {missing}"),
-                        "create it, or name another",
-                    );
+                    self.notes.error(&named.span(), format!("`server.{key}`: {missing}"), "");
                     None
                 }
             }
