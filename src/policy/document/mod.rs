@@ -204,7 +204,10 @@ pub(super) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -
     let known: Vec<&str> = known.collect();
     let near = known.iter().map(|&one| (strsim::osa_distance(word, one), one)).min();
     match near {
-        Some((distance, one)) if distance <= 2 && distance < one.len() => format!("did you mean `{one}`?"),
+        // Two slips of the pen, or one in three letters of a long word.
+        Some((distance, one)) if distance <= 2.max(one.len() / 3) && distance < one.len() => {
+            format!("did you mean `{one}`?")
+        }
         _ if known.is_empty() => String::new(),
         _ => {
             let mut known = known;
