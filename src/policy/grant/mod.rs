@@ -268,9 +268,20 @@ impl Grant {
             code: "command",
             at: Some(name.at()),
             rule: None,
-            what: format!("`{}` is not a command of this key", printable(name.text())),
+            what: format!("`{}` is not a command of this key{}", printable(name.text()), habit(name.text())),
             instead: if listed.is_empty() { "no command".to_owned() } else { listed.join(", ") },
         }
+    }
+}
+
+/// What a caller who is used to a shell should know.
+fn habit(name: &str) -> &'static str {
+    match name {
+        "cd" => ": say by `directory` where to run",
+        _ if name.trim().contains(char::is_whitespace) => {
+            ": each word is an element of its own, as in [\"ls\", \"-la\"]"
+        }
+        _ => "",
     }
 }
 

@@ -84,6 +84,14 @@ fn a_denial_names_the_word_the_rule_and_what_is_allowed() {
             "command[0]: ` cat ` is not a command of this key; allowed: cat, echo, env, git, make, run-captured, timeout",
         ),
         (
+            &["cat -n x"],
+            "command[0]: `cat -n x` is not a command of this key: each word is an element of its own, as in [\"ls\", \"-la\"]; allowed: cat, echo, env, git, make, run-captured, timeout",
+        ),
+        (
+            &["cd", "x"],
+            "command[0]: `cd` is not a command of this key: say by `directory` where to run; allowed: cat, echo, env, git, make, run-captured, timeout",
+        ),
+        (
             &["/bin/cat"],
             "command[0]: `/bin/cat` is not a command of this key; allowed: cat, echo, env, git, make, run-captured, timeout",
         ),
