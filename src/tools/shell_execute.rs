@@ -17,7 +17,7 @@ use crate::vocab::Chain;
 /// `command` is an array of words and is never given to a shell: nothing is expanded ($HOME, *, ~ and
 /// backticks are plain text) and nothing needs quoting. Operators are words of their own: | && || ; < > >> 2>
 /// 2>> 2>&1 &>; a word made of a backslash and an operator is that operator as text. Example:
-/// `["git", "log", "--oneline", "|", "head", "-n", "3"]`. A status other than 0 is a result, not an error.
+/// `["ls", "-l", "|", "wc", "-l"]`. A status other than 0 is a result, not an error.
 /// What is not allowed is refused with the reason and with what is allowed instead, before anything runs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
