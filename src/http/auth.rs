@@ -40,7 +40,7 @@ pub(super) async fn authenticate(
             .access()
             .identify(key.as_ref(), client.address, client.forwarded, SystemTime::now())
             .map_err(|refused| named(&refused)),
-        Err(Ambiguous) => Err(("two-keys", None)),
+        Err(Ambiguous) => Err(("unreadable", None)),
     };
     let principal = match identified {
         Ok(principal) => principal,

@@ -30,7 +30,7 @@ const ROUTES: [&str; 6] = ["/mcp", "/live", "/ready", "/health", "/metrics", "ot
 
 /// Why nobody was recognised.
 const AUTH_FAILURES: [&str; 7] =
-    ["no-key", "unknown", "expired", "elsewhere", "remote", "forwarded", "two-keys"];
+    ["no-key", "unknown", "expired", "elsewhere", "remote", "forwarded", "unreadable"];
 
 /// Why a call was denied or refused: the policy's codes and ours.
 const DENIALS: [&str; 16] = [

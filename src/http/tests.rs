@@ -198,7 +198,7 @@ async fn without_a_valid_key_there_is_nothing_but_how_to_show_one() {
     }
     assert!(answers.windows(2).all(|two| two[0] == two[1]), "{answers:?}");
     assert!(house.measured().contains("kernos_auth_failures_total{reason=\"no-key\"} 1"));
-    assert!(house.measured().contains("kernos_auth_failures_total{reason=\"two-keys\"} 2"));
+    assert!(house.measured().contains("kernos_auth_failures_total{reason=\"unreadable\"} 2"));
 }
 
 #[tokio::test]
