@@ -1,6 +1,5 @@
 //! `kernos key`: makes keys and their digests. A policy holds digests only, so that reading it lets nobody in.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Read, Write};
 
 use base64::Engine;
@@ -29,10 +28,7 @@ pub fn generate() -> Result<Secret, Error> {
 
 /// The digest of a key, as a policy holds it.
 pub fn digest(key: &Secret) -> String {
-    key.sha256().iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a string takes all that is written");
-        hex
-    })
+    crate::vocab::hex(&key.sha256())
 }
 
 /// `kernos key new NAME`: the key once, and its table for a policy file.

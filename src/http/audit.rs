@@ -129,10 +129,7 @@ fn written(words: &[String]) -> (String, Option<String>) {
     if whole.len() <= COMMAND_MAX {
         return (whole, None);
     }
-    let digest = Sha256::digest(whole.as_bytes()).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let digest = crate::vocab::hex(&Sha256::digest(whole.as_bytes()));
     let end = (0..=COMMAND_MAX).rev().find(|end| whole.is_char_boundary(*end)).unwrap_or(0);
     (format!("{}…", &whole[..end]), Some(digest))
 }

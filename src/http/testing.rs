@@ -1,6 +1,5 @@
 //! A door with a stand-in for the executor, and requests to it.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -175,11 +174,7 @@ fn digest_of_bob() -> String {
 
 /// What a policy holds in place of a key.
 pub(super) fn digest(key: &str) -> String {
-    let mut text = String::new();
-    for byte in Secret::new(key).sha256() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    crate::vocab::hex(&Secret::new(key).sha256())
 }
 
 /// A request to `/mcp`, to be finished.

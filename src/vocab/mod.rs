@@ -4,10 +4,12 @@
 
 mod abs_path;
 mod chain;
+mod hex;
 mod printable;
 mod secret;
 
 pub use abs_path::{AbsPath, AbsPathError};
 pub use chain::Chain;
+pub use hex::hex;
 pub use printable::printable;
 pub use secret::Secret;

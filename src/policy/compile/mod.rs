@@ -13,7 +13,6 @@ mod server;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 use toml::Spanned;
@@ -177,10 +176,7 @@ fn gaps(policy: &Policy) -> Vec<Gap> {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    crate::vocab::hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// A host without anything, for [`keys`].
