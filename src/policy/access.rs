@@ -53,6 +53,21 @@ pub(super) struct Digest {
 pub struct Principal {
     pub(super) name: Arc<str>,
     pub(super) grant: Arc<Grant>,
+    /// The digest that the shown key had; none for who showed none.
+    pub(super) shown: Option<[u8; 32]>,
+}
+
+/// Why somebody who was let in earlier would not be let in as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lapse {
+    /// The key, or open access, is not in the policy any more.
+    Removed,
+    /// Its time has come.
+    Expired,
+    /// The key may not be used from there any more.
+    Elsewhere,
+    /// It may do less than it could.
+    Narrowed,
 }
 
 /// Why a caller is nobody. The caller itself is told the same text whatever the reason.
@@ -83,6 +98,15 @@ impl Key {
     pub fn name(&self) -> &str {
         self.principal.name()
     }
+
+    fn has_expired(&self, digest: &Digest, now: SystemTime) -> bool {
+        [self.expires, digest.until].into_iter().flatten().any(|end| end <= now)
+    }
+
+    fn is_for(&self, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+        self.from.is_empty() || self.from.iter().any(|network| network.contains(&from))
+    }
 }
 
 impl Principal {
@@ -94,6 +118,11 @@ impl Principal {
     /// What it may do.
     pub fn grant(&self) -> &Arc<Grant> {
         &self.grant
+    }
+
+    fn as_much_as(&self, earlier: &Self) -> Result<(), Lapse> {
+        let same = Arc::ptr_eq(&self.grant, &earlier.grant);
+        if same || self.grant.covers(&earlier.grant) { Ok(()) } else { Err(Lapse::Narrowed) }
     }
 }
 
@@ -154,14 +183,33 @@ impl Access {
         }
         let (key, digest) = found.ok_or(Refused::Unknown)?;
         let name = || key.principal.name().to_owned();
-        if [key.expires, digest.until].into_iter().flatten().any(|end| end <= now) {
+        if key.has_expired(digest, now) {
             return Err(Refused::Expired(name()));
         }
-        let from = from.to_canonical();
-        if !key.from.is_empty() && !key.from.iter().any(|network| network.contains(&from)) {
+        if !key.is_for(from) {
             return Err(Refused::Elsewhere(name()));
         }
-        Ok(key.principal.clone())
+        Ok(Principal { shown: Some(shown), ..key.principal.clone() })
+    }
+
+    /// Whether somebody whom [`Access::identify`] let in, perhaps under an earlier policy, still may what it could.
+    pub fn reaffirm(&self, principal: &Principal, from: IpAddr, now: SystemTime) -> Result<(), Lapse> {
+        let Some(shown) = principal.shown else {
+            return match self {
+                Self::Keyed(_) => Err(Lapse::Removed),
+                Self::Open { anonymous, .. } if !anonymous.remote && !is_local(from) => Err(Lapse::Elsewhere),
+                Self::Open { anonymous, .. } => anonymous.principal.as_much_as(principal),
+            };
+        };
+        let key = self.keys().iter().find(|key| key.name() == principal.name()).ok_or(Lapse::Removed)?;
+        let digest = key.digests.iter().find(|digest| digest.sha256 == shown).ok_or(Lapse::Removed)?;
+        if key.has_expired(digest, now) {
+            return Err(Lapse::Expired);
+        }
+        if !key.is_for(from) {
+            return Err(Lapse::Elsewhere);
+        }
+        key.principal.as_much_as(principal)
     }
 }
 

@@ -110,6 +110,25 @@ impl Limits {
         }
     }
 
+    /// Whether whoever has `earlier` loses nothing by having these in their place.
+    pub(super) fn cover(self, earlier: Self) -> bool {
+        fn as_much<T: Ord>(one: Option<T>, earlier: Option<T>) -> bool {
+            // What is not limited is more than any limit.
+            one.is_none_or(|one| earlier.is_some_and(|earlier| one >= earlier))
+        }
+        let (own, was) = (self.over(DEFAULTS), earlier.over(DEFAULTS));
+        self.longest() >= earlier.longest()
+            && as_much(own.timeout, was.timeout)
+            && as_much(own.output, was.output)
+            && as_much(own.output_total, was.output_total)
+            && as_much(own.stdin, was.stdin)
+            && as_much(own.memory, was.memory)
+            && as_much(own.processes, was.processes)
+            && as_much(own.open_files, was.open_files)
+            && as_much(own.file_size, was.file_size)
+            && as_much(own.concurrent, was.concurrent)
+    }
+
     /// The longest time that a call may ask for.
     pub(super) fn longest(self) -> Duration {
         let limits = self.over(DEFAULTS);

@@ -15,11 +15,12 @@ mod presets;
 pub mod program;
 mod reach;
 mod rule;
+mod succession;
 mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use access::{Access, Anonymous, Key, Principal, Refused};
+pub use access::{Access, Anonymous, Key, Lapse, Principal, Refused};
 pub use compile::{
     Compiled, Kasm, KasmOutput, KnownTool, Listen, Log, LogFormat, Sandbox, SecretSource, Server, compile,
     keys,
@@ -41,6 +42,7 @@ use std::sync::Arc;
 pub struct Policy {
     server: Server,
     log: Log,
+    roots: Vec<compile::Root>,
     access: Access,
     profiles: Vec<Arc<Grant>>,
     kasm: Option<Kasm>,

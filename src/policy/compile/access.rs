@@ -66,7 +66,7 @@ impl Compiler<'_> {
         let current = Digest { sha256: current?, until: None };
         let name: Arc<str> = name.get_ref().as_str().into();
         Some(Key {
-            principal: Principal { name, grant: grant? },
+            principal: Principal { name, grant: grant?, shown: None },
             digests: std::iter::once(current).chain(previous).collect(),
             expires,
             from: from.into_iter().map(Spanned::into_inner).collect(),
@@ -120,7 +120,10 @@ impl Compiler<'_> {
             );
         }
         self.notes.warning(&table.span, "whoever reaches the address may call without a key", "");
-        Some(Anonymous { principal: Principal { name: "anonymous".into(), grant: grant? }, remote })
+        Some(Anonymous {
+            principal: Principal { name: "anonymous".into(), grant: grant?, shown: None },
+            remote,
+        })
     }
 
     fn profile(&self, table: &Table<'_, '_>, profiles: &BTreeMap<String, Arc<Grant>>) -> Option<Arc<Grant>> {

@@ -24,6 +24,7 @@ use super::limits::{Limits, Of};
 use super::{Gap, Policy};
 
 pub use kasm::{Kasm, KasmOutput, SecretSource};
+pub(super) use roots::Root;
 pub use server::{Listen, Log, LogFormat, Sandbox, Server};
 
 /// A tool that a policy may name.
@@ -104,6 +105,7 @@ impl Compiler<'_> {
         let policy = Policy {
             server: server?,
             log,
+            roots: roots.sound,
             access: access?,
             profiles: profiles.into_values().collect(),
             kasm,

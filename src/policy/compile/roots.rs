@@ -5,11 +5,11 @@ use crate::policy::document::{Span, Table};
 use crate::vocab::AbsPath;
 
 /// A place, resolved.
-#[derive(Clone, Debug)]
-pub(super) struct Root {
-    pub(super) name: String,
-    pub(super) written: AbsPath,
-    pub(super) canonical: AbsPath,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::policy) struct Root {
+    pub(in crate::policy) name: String,
+    pub(in crate::policy) written: AbsPath,
+    pub(in crate::policy) canonical: AbsPath,
 }
 
 /// The places, and the names of all that were written, those that were refused included.

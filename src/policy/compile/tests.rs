@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::policy::testing::{FRAME, FakeHost, TOOLS, compiled, policy, printed};
-use crate::policy::{Access, DEFAULT, Listen, PRESETS, Refused, Severity, Source, compile};
+use crate::policy::{Access, DEFAULT, Lapse, Listen, PRESETS, Refused, Severity, Source, compile};
 use crate::vocab::Secret;
 
 const EXAMPLE: &str = include_str!("../../../kernos.toml.example");
@@ -302,6 +302,31 @@ fn a_key_is_known_by_its_digest_its_age_and_its_source() {
     assert_eq!(who(&access, Some("baz"), "10.1.2.3", false, in_2029), Err(Refused::Unknown));
     assert_eq!(who(&access, Some("kernos_credential_ci-key"), "::1", false, in_2029), Ok("ci".to_owned()));
     assert_eq!(access.identify(None, HERE, false, SystemTime::now()).unwrap_err(), Refused::NoKey);
+}
+
+#[test]
+fn whoever_was_let_in_is_judged_again_by_the_policy_of_the_moment() {
+    let foo = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+    let bar = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9";
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_861_920_000);
+    let key = |name: &str, digest: &str, more: &str| {
+        access(&format!("[key.{name}]\nsha256 = \"{digest}\"\nprofile = \"dev\"\n{more}"))
+    };
+    let admitted = key("foo", foo, "").identify(Some(&Secret::new("foo")), HERE, false, start).unwrap();
+    let again = |access: &Access| access.reaffirm(&admitted, HERE, start);
+    assert_eq!(again(&key("foo", foo, "expires = 2031-01-01\nfrom = [\"127.0.0.0/8\"]\n")), Ok(()));
+    let rotated = format!("previous = {{ sha256 = \"{foo}\", until = 2030-01-01 }}\n");
+    assert_eq!(again(&key("foo", bar, &rotated)), Ok(()));
+    assert_eq!(again(&key("foo", bar, &rotated.replace("2030", "2028"))), Err(Lapse::Expired));
+    assert_eq!(again(&key("foo", bar, "")), Err(Lapse::Removed));
+    assert_eq!(again(&key("other", foo, "")), Err(Lapse::Removed));
+    assert_eq!(again(&key("foo", foo, "expires = 2028-01-01\n")), Err(Lapse::Expired));
+    assert_eq!(again(&key("foo", foo, "from = [\"10.0.0.0/8\"]\n")), Err(Lapse::Elsewhere));
+    let open = access("[anonymous]\nprofile = \"dev\"\n");
+    assert_eq!(again(&open), Err(Lapse::Removed));
+    let anybody = open.identify(None, HERE, false, start).unwrap();
+    assert_eq!(open.reaffirm(&anybody, HERE, start), Ok(()));
+    assert_eq!(key("foo", foo, "").reaffirm(&anybody, HERE, start), Err(Lapse::Removed));
 }
 
 #[test]

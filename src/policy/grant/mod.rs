@@ -1,5 +1,6 @@
 //! A profile, compiled: what one principal may do. Permission is this value, not a yes.
 
+mod covers;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! A rule: which `argv[0]`, which program, which arguments, and what the program may reach.
 
 mod arguments;
+mod covers;
 mod judge;
 
 use std::sync::Arc;
