@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::audit::Event;
 use super::budget::{Budget, Terms};
 use super::door::Door;
+use super::running::Call;
 use crate::exec::Stop;
 use crate::policy::{Principal, ToolGrant};
 use crate::tools::{self, Account, Context, Decision, Entry, Reply};
@@ -55,9 +56,10 @@ impl Door {
         };
 
         let _running = self.calls.token();
+        let listed = self.running.list(caller);
         let _in_flight = self.metrics.begins(entry.name);
         let mut recorded = Recorded { door: self, caller, tool: entry.name, begun, account: abandoned() };
-        let reply = self.reply(caller, entry, grant, arguments, cancelled);
+        let reply = self.reply(listed.call(), entry, grant, arguments, cancelled);
         let (account, ended) = match AssertUnwindSafe(reply).catch_unwind().await {
             Ok(mut reply) => (std::mem::take(&mut reply.account), Called::Answered(reply)),
             Err(_) => (panicked(), Called::Panicked),
@@ -68,7 +70,7 @@ impl Door {
 
     async fn reply(
         &self,
-        caller: &Caller,
+        call: &Arc<Call>,
         entry: &Entry,
         grant: ToolGrant,
         arguments: Map<String, Value>,
@@ -77,6 +79,10 @@ impl Door {
         if !self.record.admits() {
             let text = "no call is made while the record cannot be written: tell the operator of this host";
             return Reply::refused("record", text);
+        }
+        let caller = &call.caller;
+        if self.lapse(caller).is_some() {
+            return Reply::revoked();
         }
         let may = caller.principal.grant();
         let terms = Terms {
@@ -87,18 +93,20 @@ impl Door {
         if let Err(exhausted) = budget.count() {
             return Reply::refused(exhausted.code(), exhausted.to_string());
         }
-        let turn = turn(budget, self.stopped(cancelled.clone())).boxed();
+        let turn = turn(budget, self.stopped(call, cancelled.clone())).boxed();
         let runner = Arc::clone(&self.runner);
-        entry.call(arguments, Context { grant, runner, turn, stop: self.stopped(cancelled) }).await
+        entry.call(arguments, Context { grant, runner, turn, stop: self.stopped(call, cancelled) }).await
     }
 
-    /// Resolves when the call is to end: its caller has gone or taken it back, or kernos is stopping.
-    fn stopped(&self, cancelled: CancellationToken) -> BoxFuture<'static, Stop> {
-        let stop = self.stop.clone();
+    /// Resolves when the call is to end: its caller has gone or taken it back, its permission was withdrawn, or
+    /// kernos is stopping.
+    fn stopped(&self, call: &Arc<Call>, cancelled: CancellationToken) -> BoxFuture<'static, Stop> {
+        let (stop, ended) = (self.stop.clone(), Arc::clone(call).ended());
         let stopped = async move {
             tokio::select! {
                 () = cancelled.cancelled() => Stop::Cancelled,
                 () = stop.cancelled() => Stop::Shutdown,
+                why = ended => why,
             }
         };
         stopped.boxed()
@@ -130,7 +138,7 @@ impl Drop for Recorded<'_> {
 async fn turn(budget: Arc<Budget>, stopped: BoxFuture<'static, Stop>) -> Result<OwnedSemaphorePermit, Reply> {
     tokio::select! {
         biased;
-        _ = stopped => Err(Reply::cancelled()),
+        why = stopped => Err(if why == Stop::Revoked { Reply::revoked() } else { Reply::cancelled() }),
         slot = budget.slot() => slot.map_err(|exhausted| Reply::refused(exhausted.code(), exhausted.to_string())),
     }
 }

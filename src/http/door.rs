@@ -9,6 +9,8 @@ use tokio_util::task::TaskTracker;
 use super::budget::Budgets;
 use super::metrics::{Build, Metrics};
 use super::record::Record;
+use super::running::Running;
+use super::sessions::Sessions;
 use crate::policy::Policy;
 use crate::tools::Runner;
 
@@ -28,15 +30,22 @@ pub struct Parts {
     pub gaps: Vec<String>,
 }
 
+/// The policy of a moment, and what of it is not held, one sentence each.
+pub(super) struct Served {
+    pub(super) policy: Arc<Policy>,
+    pub(super) gaps: Vec<String>,
+}
+
 /// The state behind every route.
 pub struct Door {
-    policy: RwLock<Arc<Policy>>,
+    served: RwLock<Served>,
     pub(super) runner: Arc<dyn Runner>,
     pub(super) record: Record,
     pub(super) metrics: Metrics,
     pub(super) budgets: Budgets,
     pub(super) listening: Vec<SocketAddr>,
-    pub(super) gaps: Vec<String>,
+    pub(super) running: Running,
+    pub(super) sessions: Arc<Sessions>,
     /// Calls that run, so that a drain can wait for them.
     pub(super) calls: TaskTracker,
     /// Answers that are on their way, so that a drain does not cut them.
@@ -52,14 +61,16 @@ impl Door {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { policy, runner, record, build, listening, gaps } = parts;
         let environment = policy.server().environment.clone();
+        let metrics = Metrics::new(&build, environment, &record, gaps.len());
         Arc::new(Self {
-            policy: RwLock::new(policy),
+            served: RwLock::new(Served { policy, gaps }),
             runner,
-            metrics: Metrics::new(&build, environment, &record, gaps.len()),
+            sessions: Arc::new(Sessions::new(metrics.sessions.clone())),
+            metrics,
             record,
             budgets: Budgets::default(),
             listening,
-            gaps,
+            running: Running::default(),
             calls: TaskTracker::new(),
             answers: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -70,12 +81,17 @@ impl Door {
     /// The policy of this moment. What a call may do is judged by the one that identified its caller, which
     /// the principal holds.
     pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner).policy)
+    }
+
+    /// What of the policy is not held.
+    pub(super) fn gaps(&self) -> Vec<String> {
+        self.served.read().unwrap_or_else(PoisonError::into_inner).gaps.clone()
     }
 
     /// Takes another policy for all requests from now on.
-    pub fn replace_policy(&self, policy: Arc<Policy>) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    pub(super) fn serve(&self, served: Served) {
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
     }
 
     /// Whether the drain has begun.

@@ -38,7 +38,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(door: &Arc<Door>) -> Self {
-        let sessions = Arc::new(Sessions::new(door.metrics.sessions.clone()));
+        let sessions = Arc::clone(&door.sessions);
         let service = mcp::service(door, &sessions);
         Self { sessions, service, door: Arc::clone(door) }
     }
@@ -50,13 +50,12 @@ pub(super) async fn answer(
     Extension(caller): Extension<Caller>,
     mut request: Request<Body>,
 ) -> Response {
-    let owner = caller.principal.name();
     let sessions = &endpoint.sessions;
     if is_sessionless(request.headers()) {
         request.headers_mut().remove(SESSION_ID);
     }
     if let Some(id) = request.headers().get(SESSION_ID)
-        && !id.to_str().is_ok_and(|id| sessions.belongs(id, owner))
+        && !id.to_str().is_ok_and(|id| sessions.belongs(id, &caller))
     {
         return reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session");
     }
@@ -74,7 +73,7 @@ pub(super) async fn answer(
         return reply::text(excess.status(), excess.to_string());
     }
     if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
-        && !sessions.bind(id, owner)
+        && !sessions.bind(id, &caller)
     {
         sessions.end(id).await;
         return full();

@@ -33,7 +33,7 @@ const AUTH_FAILURES: [&str; 7] =
     ["no-key", "unknown", "expired", "elsewhere", "remote", "forwarded", "unreadable"];
 
 /// Why a call was denied or refused: the policy's codes and ours.
-const DENIALS: [&str; 16] = [
+const DENIALS: [&str; 17] = [
     "arguments",
     "cancelled",
     "argument",
@@ -45,6 +45,7 @@ const DENIALS: [&str; 16] = [
     "rate",
     "record",
     "redirection",
+    "revoked",
     "stdin",
     "subcommand",
     "syntax",
@@ -65,6 +66,7 @@ pub(super) struct Metrics {
     denials: IntCounterVec,
     auth_failures: IntCounterVec,
     truncated: IntCounter,
+    gaps: IntGauge,
     pub(super) sessions: IntGauge,
 }
 
@@ -113,6 +115,11 @@ impl Metrics {
             truncated: counter(&registry, "output_truncated", "Calls whose output was cut."),
             sessions: IntGauge::new("kernos_sessions", "Sessions of the older protocol that are open.")
                 .expect("the name is valid"),
+            gaps: single(
+                &registry,
+                "sandbox_gaps",
+                "What the policy asks for and the kernel does not hold; /ready names each.",
+            ),
             registry,
         };
         metrics.register(Box::new(metrics.sessions.clone()));
@@ -139,8 +146,12 @@ impl Metrics {
         .set(1);
         let help = "Whether every privilege was verified to be gone.";
         single(&self.registry, "privileges_dropped", help).set(i64::from(build.privileges_dropped));
-        let help = "What the policy asks for and the kernel does not hold; /ready names each.";
-        single(&self.registry, "sandbox_gaps", help).set(i64::try_from(gaps).unwrap_or(i64::MAX));
+        self.gaps(gaps);
+    }
+
+    /// How much of the policy is not held.
+    pub(super) fn gaps(&self, gaps: usize) {
+        self.gaps.set(i64::try_from(gaps).unwrap_or(i64::MAX));
     }
 
     fn initialise(&self) {

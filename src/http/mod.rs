@@ -26,6 +26,8 @@ mod observe;
 mod probes;
 mod record;
 mod reply;
+mod revoke;
+mod running;
 mod serve;
 mod sessions;
 #[cfg(test)]

@@ -50,6 +50,7 @@ impl Health {
         let executor = door.runner.serves();
         let stopping = door.is_stopping();
         let ready = executor && !door.record.holds_calls() && !stopping;
+        let gaps = door.gaps();
         let state = |good: bool, bad: &'static str| if good { "ok" } else { bad };
         let json = json!({
             "ready": ready,
@@ -58,7 +59,7 @@ impl Health {
                 "policy": {"state": "ok", "digest": door.policy().digest()},
                 "executor": {"state": state(executor, "gone")},
                 "record": {"state": state(door.record.works(), "failing")},
-                "sandbox": {"state": state(door.gaps.is_empty(), "gaps"), "gaps": door.gaps},
+                "sandbox": {"state": state(gaps.is_empty(), "gaps"), "gaps": gaps},
             },
         });
         Self { ready, json }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ use rmcp::transport::streamable_http_server::session::local::{
 use rmcp::transport::streamable_http_server::session::{
     RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
 };
+
+use super::call::Caller;
 
 /// An idle session costs some 10 KiB: this many cost 10 MiB.
 const MAX: usize = 1024;
@@ -39,10 +41,22 @@ pub(super) struct Sessions {
 /// What kernos knows of a session.
 #[derive(Debug)]
 struct Session {
-    owner: OnceLock<String>,
+    owner: Mutex<Owner>,
     /// Streams and calls that hold it.
     held: AtomicUsize,
     used: Mutex<Instant>,
+}
+
+/// Whose a session is.
+#[derive(Debug, Default)]
+enum Owner {
+    /// Nobody's yet: its id has not been told.
+    #[default]
+    Unborn,
+    /// This caller's, as its key was shown last.
+    Of(Caller),
+    /// Nobody's any more.
+    Disowned,
 }
 
 /// Why a session could not be had.
@@ -71,13 +85,16 @@ impl Sessions {
 
     /// Makes the session one of this key, unless the key has as many as it may. The id has not been told to anybody
     /// yet.
-    pub(super) fn bind(&self, id: &str, owner: &str) -> bool {
+    pub(super) fn bind(&self, id: &str, owner: &Caller) -> bool {
         let open = self.lock();
-        let Some(session) = open.get(id).filter(|session| session.owner.get().is_none()) else {
+        let Some(session) = open.get(id).filter(|session| matches!(*session.owner(), Owner::Unborn)) else {
             return true;
         };
         let may = open.values().filter(|session| session.is_of(owner)).count() < OF_A_KEY_MAX;
-        may && session.owner.set(owner.to_owned()).is_ok()
+        if may {
+            *session.owner() = Owner::Of(owner.clone());
+        }
+        may
     }
 
     /// Ends it.
@@ -86,9 +103,27 @@ impl Sessions {
         let _ = self.close_session(&id.into()).await;
     }
 
-    /// Whether the session is one of this key.
-    pub(super) fn belongs(&self, id: &str, owner: &str) -> bool {
-        self.lock().get(id).is_some_and(|session| session.is_of(owner))
+    /// Whether the session is one of this key, which may have been shown in a newer form since.
+    pub(super) fn belongs(&self, id: &str, owner: &Caller) -> bool {
+        let open = self.lock();
+        let Some(session) = open.get(id).filter(|session| session.is_of(owner)) else {
+            return false;
+        };
+        *session.owner() = Owner::Of(owner.clone());
+        true
+    }
+
+    /// Takes their owner from the sessions of such callers, so that nobody can use them any more, and names them.
+    pub(super) fn disown(&self, lapsed: impl Fn(&Caller) -> bool) -> Vec<SessionId> {
+        let mut ids = Vec::new();
+        for (id, session) in &*self.lock() {
+            let mut owner = session.owner();
+            if matches!(&*owner, Owner::Of(caller) if lapsed(caller)) {
+                *owner = Owner::Disowned;
+                ids.push(Arc::clone(id));
+            }
+        }
+        ids
     }
 
     /// Keeps the session from being ended as idle.
@@ -107,7 +142,7 @@ impl Sessions {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,8 +152,12 @@ impl Sessions {
 }
 
 impl Session {
-    fn is_of(&self, owner: &str) -> bool {
-        self.owner.get().is_some_and(|one| one == owner)
+    fn owner(&self) -> MutexGuard<'_, Owner> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_of(&self, owner: &Caller) -> bool {
+        matches!(&*self.owner(), Owner::Of(one) if one.principal.name() == owner.principal.name())
     }
 
     fn is_idle(&self, idle: Duration) -> bool {
@@ -172,7 +211,7 @@ impl SessionManager for Sessions {
         }
         let (id, transport) = self.inner.create_session().await.map_err(Error::Inner)?;
         let session =
-            Session { owner: OnceLock::new(), held: AtomicUsize::new(0), used: Mutex::new(Instant::now()) };
+            Session { owner: Mutex::default(), held: AtomicUsize::new(0), used: Mutex::new(Instant::now()) };
         self.lock().insert(Arc::clone(&id), Arc::new(session));
         self.count.inc();
         Ok((id, transport))
@@ -244,6 +283,11 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::testing;
+
+    fn owner(key: &str) -> Caller {
+        testing::caller(&testing::policy(&testing::alice()), key)
+    }
 
     async fn opened() -> (Sessions, SessionId) {
         let sessions = Sessions::new(IntGauge::new("sessions", "Sessions.").unwrap());
@@ -254,21 +298,35 @@ mod tests {
     #[tokio::test]
     async fn a_session_belongs_to_the_key_that_opened_it_and_to_no_other() {
         let (sessions, id) = opened().await;
-        assert!(!sessions.belongs(&id, "alice"), "nobody's yet");
-        sessions.bind(&id, "alice");
-        sessions.bind(&id, "bob");
-        assert!(sessions.belongs(&id, "alice") && !sessions.belongs(&id, "bob"));
-        assert!(!sessions.belongs("another", "alice"));
+        let (alice, bob) = (owner("alice's key"), owner("bob's key"));
+        assert!(!sessions.belongs(&id, &alice), "nobody's yet");
+        sessions.bind(&id, &alice);
+        sessions.bind(&id, &bob);
+        assert!(sessions.belongs(&id, &alice) && !sessions.belongs(&id, &bob));
+        assert!(!sessions.belongs("another", &alice));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_was_taken_from_its_owner_is_nobodys_for_ever() {
+        let (sessions, id) = opened().await;
+        let (alice, bob) = (owner("alice's key"), owner("bob's key"));
+        sessions.bind(&id, &alice);
+        assert_eq!(sessions.disown(|caller| caller.principal.name() == "bob"), []);
+        assert_eq!(sessions.disown(|caller| caller.principal.name() == "alice"), [Arc::clone(&id)]);
+        sessions.bind(&id, &alice);
+        sessions.bind(&id, &bob);
+        assert!(!sessions.belongs(&id, &alice) && !sessions.belongs(&id, &bob));
     }
 
     #[tokio::test]
     async fn a_key_has_only_its_share_of_the_sessions() {
         let (sessions, last) = opened().await;
+        let (alice, bob) = (owner("alice's key"), owner("bob's key"));
         for _ in 0..OF_A_KEY_MAX {
-            assert!(sessions.bind(&sessions.open().await, "alice"));
+            assert!(sessions.bind(&sessions.open().await, &alice));
         }
-        assert!(!sessions.bind(&last, "alice"), "one too many");
-        assert!(sessions.bind(&last, "bob"), "another key has a share of its own");
+        assert!(!sessions.bind(&last, &alice), "one too many");
+        assert!(sessions.bind(&last, &bob), "another key has a share of its own");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,12 +17,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::call::Caller;
 use super::endpoint::Endpoint;
 use super::observe::Peer;
 use super::sessions::Sessions;
 use super::{Build, Door, Parts, Record, Sink};
 use crate::exec::{self, Captured, Ended, Outcome, StageEnd, StageOutcome, Stop};
-use crate::policy::{Plan, testing};
+use crate::policy::{Plan, Policy, testing};
 use crate::tools::Runner;
 use crate::vocab::Secret;
 
@@ -46,9 +47,9 @@ impl Runner for Stage {
             let (ended, head) = match program.as_str() {
                 "cat" => (Ended::Exited(0), stdin),
                 "sleep" => {
-                    let _ = stop.await;
+                    let why = stop.await;
                     self.stopped.fetch_add(1, Ordering::SeqCst);
-                    (Ended::Cancelled, b"so far\n".to_vec())
+                    (why.into(), b"so far\n".to_vec())
                 }
                 "boom" => panic!("boom"),
                 _ => (Ended::Exited(0), Vec::new()),
@@ -80,7 +81,7 @@ pub(super) struct House {
 
 impl House {
     pub(super) fn new() -> Self {
-        Self::with(&format!("[key.alice]\nsha256 = \"{}\"\nprofile = \"dev\"\n", digest("alice's key")))
+        Self::with(&alice())
     }
 
     /// With these tables in place of the keys; there is a key of bob's, who may call no tool, in any case.
@@ -102,7 +103,7 @@ impl House {
 
     pub(super) fn recorded(tables: &str, record: Record) -> Self {
         let stage = Arc::new(Stage::default());
-        let policy = testing::policy(&format!("{FRAME}{tables}{}", digest_of_bob()));
+        let policy = policy(tables);
         let door = Door::new(Parts {
             policy: Arc::new(policy),
             runner: Arc::clone(&stage) as Arc<dyn Runner>,
@@ -123,6 +124,13 @@ impl House {
     pub(super) async fn send_from(&self, address: IpAddr, mut request: Request<Body>) -> Response {
         request.extensions_mut().insert(Peer((address, 4711).into()));
         self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// The answer to a request from this host, for a task of its own.
+    pub(super) fn at_home(&self, mut request: Request<Body>) -> impl Future<Output = Response> + use<> {
+        request.extensions_mut().insert(Peer(([127, 0, 0, 1], 4711).into()));
+        let router = self.router.clone();
+        async move { router.oneshot(request).await.unwrap() }
     }
 
     /// A message of the newer era from alice, and its answer.
@@ -167,6 +175,23 @@ roots = { work = "rw" }
 tools = ["kasm:read"]
 roots = { work = "ro" }
 "#;
+
+/// A policy with these tables in place of alice's key.
+pub(super) fn policy(tables: &str) -> Policy {
+    testing::policy(&format!("{FRAME}{tables}{}", digest_of_bob()))
+}
+
+/// The caller that shows this key from this host.
+pub(super) fn caller(policy: &Policy, key: &str) -> Caller {
+    let address = [127, 0, 0, 1].into();
+    let identified = policy.access().identify(Some(&Secret::new(key)), address, false, SystemTime::now());
+    Caller { principal: identified.unwrap(), address, request_id: "ab12".into() }
+}
+
+/// Alice's own table.
+pub(super) fn alice() -> String {
+    format!("[key.alice]\nsha256 = \"{}\"\nprofile = \"dev\"\n", digest("alice's key"))
+}
 
 fn digest_of_bob() -> String {
     format!("\n[key.bob]\nsha256 = \"{}\"\nprofile = \"none\"\n", digest("bob's key"))

@@ -1,17 +1,15 @@
 //! The door as its callers see it.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::call::Caller;
-use super::testing::{House, MODERN, answer, digest, initialize, legacy, modern, post};
+use super::testing::{House, MODERN, answer, caller, digest, initialize, legacy, modern, post};
 use super::{Journal, Record, Sink};
-use crate::vocab::Secret;
 
 #[tokio::test]
 async fn a_command_runs_in_the_newer_era_and_is_answered_as_json() {
@@ -413,10 +411,7 @@ async fn a_cancelled_notification_ends_its_call_in_the_older_era() {
 #[tokio::test]
 async fn a_call_that_nobody_is_left_to_answer_is_on_record() {
     let house = House::new();
-    let key = Secret::new("alice's key");
-    let address = [127, 0, 0, 1].into();
-    let alice = house.door.policy().access().identify(Some(&key), address, false, SystemTime::now());
-    let caller = Caller { principal: alice.unwrap(), address, request_id: "ab12".into() };
+    let caller = caller(&house.door.policy(), "alice's key");
     let Value::Object(arguments) = json!({"command": ["sleep"]}) else { unreachable!() };
     let call = house.door.call(&caller, "shell_execute", arguments, CancellationToken::new());
     assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());

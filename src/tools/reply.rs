@@ -89,6 +89,14 @@ impl Reply {
         reply
     }
 
+    /// The answer to a call whose permission was withdrawn before it ran.
+    pub fn revoked() -> Self {
+        let text = "what this key may do was changed before this call ran: nothing ran";
+        let mut reply = Self::refused("revoked", text);
+        reply.account.outcome = "revoked";
+        reply
+    }
+
     /// The answer to a call that was taken back before its turn came.
     pub fn cancelled() -> Self {
         let mut reply = Self::refused("waiting", "the call was cancelled before its turn came: nothing ran");

@@ -1,0 +1,141 @@
+//! Another policy in the place of the one that is served, and the end of what it, or the time, no longer permits.
+//!
+//! Running calls finish under the policy that admitted them. Those of a key that was removed, has expired or was
+//! narrowed end at once, and so do its sessions.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::call::Caller;
+use super::door::{Door, Served};
+use crate::exec::Stop;
+use crate::policy::{Lapse, Policy};
+
+/// What calls that were ended are given to answer before the sessions that carry their answers are closed: their
+/// processes are killed, which takes moments.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How often it is asked whether they have.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Door {
+    /// Serves another policy from now on, with what of it is not held, and tells how many running calls that ended.
+    pub async fn replace_policy(self: &Arc<Self>, policy: Policy, gaps: Vec<String>) -> usize {
+        self.metrics.gaps(gaps.len());
+        self.serve(Served { policy: Arc::new(policy), gaps });
+        self.revoke().await
+    }
+
+    /// Ends the calls and the sessions of whoever would not be let in any more, and tells how many calls.
+    ///
+    /// To be called now and then: a key expires by itself.
+    pub async fn revoke(self: &Arc<Self>) -> usize {
+        let calls = self.running.calls();
+        let lapsed: Vec<_> = calls.into_iter().filter(|call| self.lapse(&call.caller).is_some()).collect();
+        for call in &lapsed {
+            tracing::info!(key = call.caller.principal.name(), call = call.id, "a call is revoked");
+            call.end(Stop::Revoked);
+        }
+        let sessions = self.sessions.disown(|caller| self.lapse(caller).is_some());
+        if sessions.is_empty() {
+            return lapsed.len();
+        }
+        let answered = async {
+            while lapsed.iter().any(|call| self.running.lists(call.id)) {
+                tokio::time::sleep(LOOK).await;
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        let _ = tokio::time::timeout(ANSWER, answered).await;
+        for id in sessions {
+            self.sessions.end(&id).await;
+        }
+        lapsed.len()
+    }
+
+    /// Why this caller would not be let in any more, if so.
+    pub(super) fn lapse(&self, caller: &Caller) -> Option<Lapse> {
+        let policy = self.policy();
+        policy.access().reaffirm(&caller.principal, caller.address, SystemTime::now()).err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::http::call::Called;
+    use crate::http::testing::{House, alice, answer, initialize, legacy, modern, policy};
+    use crate::tools::Reply;
+
+    /// Alice's call in the newer era, once it runs.
+    async fn sleeping(house: &House) -> JoinHandle<Value> {
+        let call = json!({"name": "shell_execute", "arguments": {"command": ["sleep"]}});
+        let request = modern("alice's key", "tools/call", call);
+        let router = house.at_home(request);
+        let before = house.door.running.calls().len();
+        let call = tokio::spawn(async move { answer(router.await).await.1 });
+        while house.door.running.calls().len() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        call
+    }
+
+    #[tokio::test]
+    async fn a_call_finishes_under_the_policy_that_admitted_it() {
+        let house = House::new();
+        let call = sleeping(&house).await;
+        let wider = alice().replace("profile", "expires = 2099-01-01\nprofile");
+        assert_eq!(house.door.replace_policy(policy(&wider), vec![]).await, 0);
+        assert!(!call.is_finished());
+        assert_eq!(house.door.running.calls().len(), 1);
+        call.abort();
+    }
+
+    #[tokio::test]
+    async fn the_calls_and_the_sessions_of_a_key_that_may_less_end_at_once() {
+        let house = House::new();
+        let opened = house.send(legacy("alice's key", None, &initialize())).await;
+        let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        let call = sleeping(&house).await;
+        let waiting = sleeping(&house).await;
+        let narrower = alice().replace("\"dev\"", "\"none\"");
+        assert_eq!(house.door.replace_policy(policy(&narrower), vec![]).await, 2);
+        let call = call.await.unwrap();
+        let ran = &call["result"]["structuredContent"];
+        assert_eq!((&ran["ended"], &ran["stdout"]), (&json!("revoked"), &json!("so far\n")));
+        let waiting = waiting.await.unwrap();
+        let text = waiting["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("nothing ran"), "{text}");
+        let ping = json!({"jsonrpc": "2.0", "id": 3, "method": "ping"});
+        assert_eq!(house.send(legacy("alice's key", Some(&id), &ping)).await.status(), 404);
+        assert!(house.measured().contains("kernos_sessions 0\n"));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_expires_by_itself_ends_what_it_runs() {
+        let soon = SystemTime::now() + Duration::from_secs(2);
+        let soon = jiff::Timestamp::try_from(soon).unwrap().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let house = House::with(&alice().replace("profile", &format!("expires = {soon}\nprofile")));
+        let call = sleeping(&house).await;
+        assert_eq!(house.door.revoke().await, 0);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(house.door.revoke().await, 1);
+        assert_eq!(call.await.unwrap()["result"]["structuredContent"]["ended"], "revoked");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_let_in_before_and_begins_after_does_not_run() {
+        let house = House::new();
+        let caller = crate::http::testing::caller(&house.door.policy(), "alice's key");
+        house.door.replace_policy(policy(""), vec![]).await;
+        let Value::Object(arguments) = json!({"command": ["echo"]}) else { unreachable!() };
+        let stop = tokio_util::sync::CancellationToken::new();
+        let Called::Answered(reply) = house.door.call(&caller, "shell_execute", arguments, stop).await else {
+            unreachable!("no call of an unknown tool, and no panic")
+        };
+        assert_eq!(reply.text, Reply::revoked().text);
+    }
+}
