@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 
 use super::outcome::{Ended, Outcome, Stop};
 use super::pool::{Pool, Worker};
-use super::protocol::{End, Greeting, Report, Settings};
+use super::protocol::{End, Greeting, Report, Said, Settings};
 use super::streams::Streams;
 use super::wire::Channel;
 use crate::policy::Plan;
@@ -150,6 +150,13 @@ impl Executor {
         Ok(Outcome { ended, stages, stdout, stderr, took })
     }
 
+    /// Whether the executor makes workers, and a worker answers: what an executor that hangs does not.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let mut worker = Worker::hire(&self.control).await.map_err(Error::Resources)?;
+        worker.measure().await.map_err(Error::Lost)?;
+        worker.said().await.map(drop).map_err(Error::Lost)
+    }
+
     /// Returns when the executor process has ended, which it does not while this value is held.
     pub async fn gone(&self) {
         // It sends nothing once it is ready, so that whatever can be read is its end.
@@ -225,7 +232,9 @@ async fn converse(
     let mut flows = true;
     loop {
         tokio::select! {
-            report = worker.report() => return Ok((report?, stopped)),
+            said = worker.said() => if let Said::Report(report) = said? {
+                return Ok((report, stopped));
+            },
             reason = &mut stop, if stopped.is_none() => {
                 stopped = Some(reason);
                 worker.stop().await?;

@@ -16,4 +16,4 @@ mod streams;
 mod wire;
 
 pub use client::{Error, Executor, Launched};
-pub use outcome::{Captured, Ended, Outcome, StageEnd, StageOutcome, Stop};
+pub use outcome::{Captured, Ended, Outcome, StageEnd, StageOutcome, Stop, Usage};

@@ -76,6 +76,17 @@ pub struct Captured {
     pub omitted: u64,
 }
 
+/// What a command line that runs has spent so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Processor time of all its processes, those that have ended included.
+    pub cpu: Duration,
+    /// Bytes that its processes have in memory now. What several share counts for each.
+    pub memory: u64,
+    /// How many processes it has now.
+    pub processes: u64,
+}
+
 /// Why a command line is ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
-use super::protocol::{Frames, Hire, Report, Request, framed};
+use super::protocol::{Frames, Hire, Request, Said, framed};
 use super::wire;
 use crate::policy::Plan;
 
@@ -51,11 +51,16 @@ impl Worker {
         self.socket.write_all(&framed(&Request::<()>::Stop)?).await
     }
 
-    /// Waits for the report of the call. It may be dropped and asked again.
-    pub(super) async fn report(&mut self) -> io::Result<Report> {
+    /// Asks what the call has spent; the answer is said.
+    pub(super) async fn measure(&mut self) -> io::Result<()> {
+        self.socket.write_all(&framed(&Request::<()>::Measure)?).await
+    }
+
+    /// Waits for the next word of the worker. It may be dropped and asked again.
+    pub(super) async fn said(&mut self) -> io::Result<Said> {
         loop {
-            if let Some(report) = self.frames.next()? {
-                return Ok(report);
+            if let Some(said) = self.frames.next()? {
+                return Ok(said);
             }
             self.frames.0.reserve(REPORT);
             if self.socket.read_buf(&mut self.frames.0).await? == 0 {

@@ -3,7 +3,7 @@
 //! Over the control socket (the executor's descriptor 0) go [`Settings`] once, a [`Greeting`] back, and then
 //! a [`Hire`] for each worker, with the socket that the worker is to serve. Over a worker's socket go a
 //! [`Request::Run`] with the ends of the pipes, perhaps a [`Request::Stop`], and one [`Report`] back: then
-//! the next call. A socket that is closed means: end everything that was started.
+//! the next call. A [`Request::Measure`] is answered at any time. A socket that is closed means: end everything that was started.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::outcome::StageOutcome;
+use super::outcome::{StageOutcome, Usage};
 
 const LENGTH: usize = size_of::<u32>();
 
@@ -45,8 +45,19 @@ pub(super) enum Request<P> {
         /// Whether there is any input.
         stdin: bool,
     },
+    /// Say what the call has spent. Without one it is nothing.
+    Measure,
     /// End what runs. Without a call it means nothing: the call may have ended meanwhile.
     Stop,
+}
+
+/// What a worker answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Said {
+    /// To [`Request::Measure`].
+    Usage(Usage),
+    /// To [`Request::Run`], once.
+    Report(Report),
 }
 
 /// What became of a call.

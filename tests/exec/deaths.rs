@@ -97,3 +97,15 @@ async fn a_command_cannot_read_its_parent() {
         assert_eq!((ended, stdout), (kernos::exec::Ended::Exited(0), String::new()));
     }
 }
+
+#[tokio::test]
+async fn an_executor_that_hangs_answers_no_probe() {
+    let host = Host::new().await;
+    host.executor.probe().await.unwrap();
+    kill(host.executor.pid(), "-STOP");
+    let probed = tokio::time::timeout(Duration::from_millis(200), host.executor.probe()).await;
+    kill(host.executor.pid(), "-CONT");
+    assert!(probed.is_err(), "{probed:?}");
+    host.executor.probe().await.unwrap();
+    assert_eq!(host.stdout(&["echo", "still there"]).await, "still there\n");
+}

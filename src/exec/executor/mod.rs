@@ -9,6 +9,7 @@ mod clone;
 mod line;
 mod means;
 mod redirect;
+mod spending;
 mod stage;
 mod tree;
 mod worker;

@@ -94,13 +94,25 @@ fn kill_branch(top: Pid) {
     let mut ahead = vec![top];
     while let Some(next) = ahead.pop() {
         let _ = kill_process(next, Signal::KILL);
-        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", next.as_raw_nonzero())) else {
-            continue;
-        };
-        for thread in threads.flatten() {
-            ahead.extend(children(&thread.path().to_string_lossy()));
-        }
+        ahead.extend(children_of(next));
     }
+}
+
+/// Every process that descends from this one now, parents first. Whoever comes or goes meanwhile may be missing.
+pub(super) fn descendants() -> impl Iterator<Item = Pid> {
+    let mut ahead: Vec<Pid> = children("/proc/thread-self").collect();
+    std::iter::from_fn(move || {
+        let next = ahead.pop()?;
+        ahead.extend(children_of(next));
+        Some(next)
+    })
+}
+
+/// The children of all threads of a process.
+fn children_of(process: Pid) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()));
+    let threads = threads.into_iter().flatten().flatten();
+    threads.flat_map(|thread| children(&thread.path().to_string_lossy())).collect()
 }
 
 /// The children of a thread (`/proc/PID/task/TID/children`). Whoever comes or goes meanwhile may be missing.

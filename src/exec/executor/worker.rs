@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -16,7 +16,9 @@ use rustix::process::setsid;
 use super::line::{self, Interruption};
 use super::means::Means;
 use super::redirect::Stream;
-use crate::exec::protocol::Request;
+use super::spending;
+use crate::exec::outcome::Usage;
+use crate::exec::protocol::{Request, Said};
 use crate::exec::wire::Channel;
 use crate::policy::Plan;
 use crate::sandbox::{User, process};
@@ -26,6 +28,8 @@ use crate::sandbox::{User, process};
 pub(super) struct Worker {
     channel: Channel,
     children: SignalFd,
+    /// What the processes of earlier calls have spent.
+    spent_before: Duration,
     pub(super) null: Stream,
     pub(super) users: Vec<User>,
 }
@@ -45,19 +49,29 @@ pub(super) fn serve(socket: OwnedFd, users: Vec<User>, means: &Means) -> io::Res
     setsid()?;
     process::adopt_orphans().map_err(io::Error::other)?;
     let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let mut worker =
-        Worker { channel: Channel::new(socket), children: children()?, null: Rc::new(null), users };
+    let mut worker = Worker {
+        channel: Channel::new(socket),
+        children: children()?,
+        spent_before: Duration::ZERO,
+        null: Rc::new(null),
+        users,
+    };
     while let Some(request) = worker.channel.receive()? {
-        // A stop that crossed the report of its call is for nobody.
-        if let Request::Run { plan, stdin } = request {
-            let call = worker.call(plan, stdin)?;
-            let mut report = line::run(&mut worker, &call);
-            report.last = Means::of_this_process()? != *means;
-            // The streams are held until the report is sent: it wakes the daemon, and their ends need not.
-            if worker.channel.send(&report).is_err() || report.last {
-                // The daemon is gone, or has given the call up; or the call would have a part in the next one.
-                return Ok(());
+        match request {
+            Request::Run { plan, stdin } => {
+                let call = worker.call(plan, stdin)?;
+                let mut report = line::run(&mut worker, &call);
+                let last = Means::of_this_process()? != *means;
+                report.last = last;
+                // The streams are held until the report is sent: it wakes the daemon, and their ends need not.
+                if worker.channel.send(&Said::Report(report)).is_err() || last {
+                    // The daemon is gone, or has given the call up; or the call would have a part in the next one.
+                    return Ok(());
+                }
             }
+            Request::Measure => worker.channel.send(&Said::Usage(Usage::default()))?,
+            // A stop that crossed the report of its call is for nobody.
+            Request::Stop => {}
         }
     }
     Ok(())
@@ -71,6 +85,7 @@ pub(super) fn children() -> nix::Result<SignalFd> {
 
 impl Worker {
     fn call(&mut self, plan: Plan, stdin: bool) -> io::Result<Call> {
+        self.spent_before = spending::of_the_ended();
         let (stdout, stderr) = (self.channel.descriptor()?, self.channel.descriptor()?);
         let stdin = if stdin { Rc::new(self.channel.descriptor()?) } else { Rc::clone(&self.null) };
         Ok(Call { plan, streams: [stdin, Rc::new(stdout), Rc::new(stderr)] })
@@ -78,11 +93,12 @@ impl Worker {
 
     /// Waits until a child has ended; an interruption if the time comes first or the daemon wants an end.
     pub(super) fn wait(&mut self, until: Instant) -> Result<(), Interruption> {
-        // What followed a large plan closely was read together with its last piece.
-        if self.channel.holds_more() {
-            return Err(self.stopped());
-        }
         loop {
+            // What followed a large plan closely was read together with its last piece.
+            if self.channel.holds_more() {
+                self.heed()?;
+                continue;
+            }
             let left = until.checked_duration_since(Instant::now()).ok_or(Interruption::Late)?;
             let left = Timespec::try_from(left).ok();
             let mut ready =
@@ -91,7 +107,7 @@ impl Worker {
             let Ok(_) = poll(&mut ready, left.as_ref()) else { continue };
             let [child, request] = ready.map(|ready| !ready.revents().is_empty());
             if request {
-                return Err(self.stopped());
+                self.heed()?;
             }
             if child {
                 // Read before reaping: a child that ends in between makes it readable again.
@@ -101,9 +117,15 @@ impl Worker {
         }
     }
 
-    /// Whatever comes during a call is its stop: a message that says so, or the end of the daemon.
-    fn stopped(&mut self) -> Interruption {
-        let _ = self.channel.receive::<Request<Plan>>();
-        Interruption::Stopped
+    /// Does what the daemon asks during a call. Whatever is no question is its stop: a message that says so, or the
+    /// end of the daemon.
+    fn heed(&mut self) -> Result<(), Interruption> {
+        match self.channel.receive::<Request<Plan>>() {
+            Ok(Some(Request::Measure)) => {
+                let usage = spending::since(self.spent_before);
+                self.channel.send(&Said::Usage(usage)).map_err(|_| Interruption::Stopped)
+            }
+            _ => Err(Interruption::Stopped),
+        }
     }
 }
