@@ -5,17 +5,22 @@
 
 use std::cell::Cell;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::cli::Serve;
 use super::exit::Error;
+use super::handed::Started;
 use super::host::{self, ThisHost};
 use super::load::{self, Chosen};
-use super::{listen, log, notify, tell};
+use super::reload::Steward;
+use super::{control, listen, log, notify, pulse, tell};
 use crate::exec::{Executor, Launched};
 use crate::http::{self, Build, Door, Parts, Record};
 use crate::policy::{Account, Host, Policy, Server};
@@ -41,30 +46,39 @@ fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Re
     let policy = load::sound(&chosen.file)?;
     listen::permitted(policy.access(), &arguments.listen)?;
     let listeners = listen::open(&policy.server().listen, &arguments.listen)?;
+    let control = match (&chosen.welcome, &arguments.control) {
+        (Some(_), None) => None,
+        (_, asked) => control::open(asked.as_deref())?,
+    };
+    let started = Started::with(&policy);
     let executor = launch(policy.server())?;
     let confined = privileged.confine(daemon(policy.server()).as_ref()).map_err(Error::Confine)?;
     let runtime = runtime()?;
     confined.verify().map_err(Error::Confine)?;
     let format = log::start(policy.log(), provisional)?;
     let record = Record::new(log::sink(format)?, policy.log().required, policy.server().environment.clone());
-    runtime.block_on(run(Booted { policy, listeners, executor, confined, record }, chosen))
+    let booted = Booted { policy, listeners, control, started, executor, confined, record };
+    runtime.block_on(run(booted, arguments, chosen))
 }
 
 /// What is there once nothing needs a privilege any more.
 struct Booted {
     policy: Policy,
     listeners: Vec<TcpListener>,
+    control: Option<UnixListener>,
+    started: Started,
     executor: Launched,
     confined: Confined,
     record: Record,
 }
 
-async fn run(booted: Booted, chosen: &Chosen) -> Result<(), Error> {
-    let Booted { policy, listeners, executor, confined, record } = booted;
+async fn run(booted: Booted, arguments: &Serve, chosen: &Chosen) -> Result<(), Error> {
+    let Booted { policy, listeners, control, started, executor, confined, record } = booted;
     let listening = listen::addresses(&listeners)?;
     let mut signals = Signals::install()?;
     let executor = Arc::new(executor.into_async().await.map_err(Error::Executor)?);
-    let gaps = gaps(&policy, &confined);
+    let process_gaps = gaps(&confined);
+    let gaps = load::gaps(&policy, &process_gaps);
     for gap in &gaps {
         tracing::warn!("not held: {gap}");
     }
@@ -87,16 +101,31 @@ async fn run(booted: Booted, chosen: &Chosen) -> Result<(), Error> {
     }
     let places = listening.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     tracing::info!(uid = confined.uid(), executor = executor.pid(), "serving on {places}");
-    notify::ready(&format!("serving on {places}"));
+    let steward = Arc::new(Steward {
+        door: Arc::clone(&door),
+        started,
+        gaps: process_gaps,
+        file: chosen.file_to_reread(arguments),
+        turn: Mutex::default(),
+    });
+    let chores = CancellationToken::new();
+    let pulse = pulse::beat(Arc::clone(&door), Arc::clone(&executor), places.clone());
+    tokio::spawn(chores.clone().run_until_cancelled_owned(pulse));
+    if let Some(control) = control {
+        let orders = control::serve(control, Arc::clone(&steward));
+        tokio::spawn(chores.clone().run_until_cancelled_owned(orders));
+    }
+    notify::ready(&pulse::status(&places, &door));
     if let (Some(welcome), [first, ..]) = (&chosen.welcome, &*listening) {
         tell(&format!("\n{}\n", welcome.message(*first)));
     }
     let lost = Cell::new(false);
     let shutdown = async {
         tokio::select! {
-            name = signals.next() => tracing::info!("{name}: stopping"),
+            name = signals.until_told_to_stop(&steward) => tracing::info!("{name}: stopping"),
             () = executor.gone() => lost.set(true),
         }
+        chores.cancel();
         notify::stopping("waiting for running calls");
     };
     let served = http::serve(listeners, door, shutdown).await;
@@ -128,14 +157,13 @@ fn runtime() -> Result<Runtime, Error> {
     built.map_err(|source| Error::System { doing: "start threads", source })
 }
 
-/// What is not held, one sentence each. That one user is shared is among the policy's own gaps.
-fn gaps(policy: &Policy, confined: &Confined) -> Vec<String> {
-    let own = policy.gaps().iter().map(|gap| gap.what.to_owned());
-    let others = confined.gaps().into_iter().filter(|gap| !matches!(gap, Gap::SharedUser { .. }));
-    own.chain(others.map(|gap| gap.to_string())).collect()
+/// What this process does not hold, one sentence each. That one user is shared is among the policy's own gaps.
+fn gaps(confined: &Confined) -> Vec<String> {
+    let gaps = confined.gaps().into_iter().filter(|gap| !matches!(gap, Gap::SharedUser { .. }));
+    gaps.map(|gap| gap.to_string()).collect()
 }
 
-/// The signals that end a service.
+/// The signals that a service gets.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -153,12 +181,18 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            // Its terminal is gone. A policy is not loaded again by it.
-            _ = self.hangup.recv() => "SIGHUP",
+    /// Returns when kernos is to stop. Until then it loads the policy again on each SIGHUP.
+    async fn until_told_to_stop(&mut self, steward: &Steward) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {}
+            }
+            if steward.reread().await.is_none() {
+                // There is no file: its terminal is gone.
+                return "SIGHUP";
+            }
         }
     }
 }

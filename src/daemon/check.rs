@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::cli::Check;
 use super::exit::Error;
+use super::host::ThisHost;
 use super::{load, policy_file};
 use crate::policy::{Compiled, Diagnostic, Gap, Policy, Reach, Severity};
 use crate::vocab::Chain;
@@ -52,11 +53,11 @@ impl Report {
     fn of(arguments: &Check) -> Self {
         let file = arguments.file.display().to_string();
         match policy_file::examine(&arguments.file) {
-            Ok((found, None)) => Self::compiled(file, load::compile(&found)),
+            Ok((found, None)) => Self::compiled(file, load::compile(&found, &ThisHost)),
             Ok((found, Some(distrusted))) => Self {
                 verdict: Verdict::Unsound,
                 problem: Some(Chain(&distrusted).to_string()),
-                ..Self::compiled(file, load::compile(&found))
+                ..Self::compiled(file, load::compile(&found, &ThisHost))
             },
             Err(error) => Self::unread(file, &error),
         }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::control::SOCKET;
 use super::exit::Exit;
+use super::policy_file::PACKAGED;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("KERNOS_COMMIT"), ")");
 
@@ -35,7 +37,7 @@ Examples:
   kernos explain --config kernos.toml --key alice -- git log
                                           say whether alice may do this, and why
 
-Exit codes: 0 done, 64 wrong usage, 70 a fault of kernos, 71 the system refused, 77 no permission,
+Exit codes: 0 done, 64 wrong usage, 69 no daemon answers, 70 a fault of kernos, 71 the system refused, 77 no permission,
 78 a wrong configuration.";
 
 /// What can be asked of kernos.
@@ -51,6 +53,16 @@ pub enum Command {
     /// Started as root, kernos becomes the two users that the policy names before it serves. Started by anybody
     /// else it keeps that user, and says what is weaker for it.
     Serve(Serve),
+    /// Have the daemon that runs serve a changed policy; for root
+    ///
+    /// Reads the file and its secrets as root, which the daemon can do no more, hands them over, and waits for the
+    /// verdict. The new policy is served whole, or the old one is kept and every mistake of the new one printed.
+    ///
+    /// Running calls finish as they began, except those of keys that were removed, have expired or may less: they end at
+    /// once. What was settled at the start needs a restart and is named: addresses, users, roots, the log.
+    ///
+    /// Exits with 0 if the new policy is served, 78 if it is not, 69 if no daemon answers.
+    Reload(Reload),
     /// Find every mistake in a policy file
     ///
     /// Reads the file as `serve` does, finds every program that it names on this host, runs every example in it, and
@@ -106,6 +118,9 @@ pub struct Serve {
     /// Listen here in place of what the policy says; may be repeated; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Vec<SocketAddr>,
+    /// Take orders from root here (`kernos reload`); /run/kernos/control if started as root and nothing is said
+    #[arg(long, value_name = "SOCKET", value_hint = ValueHint::FilePath)]
+    pub control: Option<PathBuf>,
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -115,12 +130,30 @@ Examples:
   kernos serve --config /etc/kernos/kernos.toml       a policy of your own
   sudo kernos serve --config /etc/kernos/kernos.toml  the same, with users of its own";
 
+/// The arguments of `reload`.
+#[derive(Args, Debug)]
+#[command(after_long_help = RELOAD_EXAMPLES)]
+pub struct Reload {
+    /// The policy file
+    #[arg(long, value_name = "FILE", default_value = PACKAGED, value_hint = ValueHint::FilePath)]
+    pub config: PathBuf,
+    /// Where the daemon takes orders
+    #[arg(long, value_name = "SOCKET", default_value = SOCKET, value_hint = ValueHint::FilePath)]
+    pub control: PathBuf,
+}
+
+const RELOAD_EXAMPLES: &str = "\
+Examples:
+  kernos check && kernos reload
+  systemctl reload kernos                 the same, for the packaged service
+  kernos reload --config kernos.toml --control /run/kernos-test/control";
+
 /// The arguments of `check`.
 #[derive(Args, Debug)]
 #[command(after_long_help = CHECK_EXAMPLES)]
 pub struct Check {
     /// The policy file
-    #[arg(value_name = "FILE", default_value = "/etc/kernos/kernos.toml", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", default_value = PACKAGED, value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// Print one JSON object in place of text
     #[arg(long)]

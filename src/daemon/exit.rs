@@ -15,6 +15,8 @@ pub enum Exit {
     Done,
     /// 64, `EX_USAGE`: the command line is wrong.
     Usage,
+    /// 69, `EX_UNAVAILABLE`: there is no daemon that answers.
+    Unavailable,
     /// 70, `EX_SOFTWARE`: a fault of kernos itself.
     Internal,
     /// 71, `EX_OSERR`: the system refused something.
@@ -31,6 +33,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Usage => 64,
+            Self::Unavailable => 69,
             Self::Internal => 70,
             Self::System => 71,
             Self::Permission => 77,
@@ -103,6 +106,33 @@ pub enum Error {
         "the policy says `listen = \"systemd\"`, but no listening TCP socket was passed: is kernos.socket there?"
     )]
     NoSocket,
+    /// The control socket cannot be made.
+    #[error("cannot take orders at {}{}", path.display(), taken(source))]
+    Control {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No daemon takes orders there.
+    #[error(
+        "no daemon takes orders at {}: is kernos running, as root or with --control, and are you root?",
+        path.display()
+    )]
+    Unreachable {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A daemon took the order and has not answered.
+    #[error("the daemon at {} does not answer; it takes orders from root only", path.display())]
+    Unanswered {
+        /// Where.
+        path: PathBuf,
+        /// What was seen instead.
+        source: io::Error,
+    },
     /// The privileges could not be dropped.
     #[error("the privileges cannot be dropped")]
     Confine(#[source] sandbox::Error),
@@ -143,7 +173,15 @@ impl Error {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::Permission
             }
-            Self::Listen { .. } | Self::NoSocket | Self::Executor(_) | Self::System { .. } => Exit::System,
+            Self::Unreachable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Exit::Permission
+            }
+            Self::Unreachable { .. } | Self::Unanswered { .. } => Exit::Unavailable,
+            Self::Control { .. }
+            | Self::Listen { .. }
+            | Self::NoSocket
+            | Self::Executor(_)
+            | Self::System { .. } => Exit::System,
             Self::Confine(error) => confine_exit(error),
             Self::ExecutorGone | Self::Internal(_) => Exit::Internal,
         }
@@ -159,6 +197,10 @@ fn confine_exit(error: &sandbox::Error) -> Exit {
         sandbox::Error::Threads { .. } => Exit::Internal,
         _ => Exit::System,
     }
+}
+
+fn taken(refusal: &io::Error) -> &'static str {
+    if refusal.kind() == io::ErrorKind::AddrInUse { ": another kernos does" } else { "" }
 }
 
 fn remedy(refusal: &io::Error) -> impl fmt::Display + use<> {
@@ -183,9 +225,16 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_of_sysexits() {
-        let exits =
-            [Exit::Done, Exit::Usage, Exit::Internal, Exit::System, Exit::Permission, Exit::Configuration];
-        assert_eq!(exits.map(Exit::code), [0, 64, 70, 71, 77, 78]);
+        let exits = [
+            Exit::Done,
+            Exit::Usage,
+            Exit::Unavailable,
+            Exit::Internal,
+            Exit::System,
+            Exit::Permission,
+            Exit::Configuration,
+        ];
+        assert_eq!(exits.map(Exit::code), [0, 64, 69, 70, 71, 77, 78]);
     }
 
     #[test]

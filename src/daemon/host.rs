@@ -1,10 +1,12 @@
 //! This host, as the policy floor asks about it ([`policy::Host`](Host)): files, users, credentials, variables.
 
 use std::env;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use nix::libc;
 use nix::unistd::{Gid, Uid, getgroups};
 
 use crate::policy::program::Pinned;
@@ -62,9 +64,7 @@ impl Host for ThisHost {
     }
 
     fn credential(&self, name: &str) -> Result<Secret, Missing> {
-        if name.is_empty() || name.contains('/') || name.starts_with('.') {
-            return Err(Missing(format!("`{name}` is no name of a credential")));
-        }
+        check_credential(name)?;
         let directory = env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
             Missing(format!(
                 "no credentials were passed: the unit needs `LoadCredential={name}` (systemd.exec(5))"
@@ -89,23 +89,44 @@ pub fn user(account: &Account) -> User {
     (account.uid, gids)
 }
 
+/// A credential is named, and is not a path.
+pub fn check_credential(name: &str) -> Result<(), Missing> {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(Missing(format!("`{name}` is no name of a credential")));
+    }
+    Ok(())
+}
+
 fn secret(path: &Path) -> Result<Secret, Missing> {
-    let refused = |why: String| Missing(format!("{}: {why}", path.display()));
-    let text = contents(path).map_err(|error| refused(error.to_string()))?;
+    open(path)
+        .and_then(|file| secret_of(&file))
+        .map_err(|error| Missing(format!("{}: {error}", path.display())))
+}
+
+/// Opens what may hold a secret; a FIFO in its place hangs nobody.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+/// The secret that a file holds, without its last line break.
+pub fn secret_of(file: &File) -> io::Result<Secret> {
+    let text = contents(file)?;
     // A key is the same key in a file that was written on another system.
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if line.is_empty() {
-        return Err(refused("it is empty".to_owned()));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is empty"));
     }
     Ok(Secret::new(line))
 }
 
-fn contents(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
+fn contents(mut file: &File) -> io::Result<String> {
+    if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut text = String::new();
-    File::open(path)?.take(SECRET_MAX + 1).read_to_string(&mut text)?;
+    // It may have been read before, by whoever handed it over.
+    file.rewind()?;
+    file.take(SECRET_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > SECRET_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is longer than a secret can be"));
     }

@@ -1,5 +1,7 @@
 //! From what the arguments say to a compiled policy, while this process is still who it was started as.
 
+use std::path::PathBuf;
+
 use super::cli::Serve;
 use super::exit::Error;
 use super::host::ThisHost;
@@ -7,7 +9,7 @@ use super::notify::under_systemd;
 use super::policy_file::{self, PACKAGED, PolicyFile};
 use super::tell;
 use super::welcome::Welcome;
-use crate::policy::{self, Compiled, Diagnostic, Policy, Severity};
+use crate::policy::{self, Compiled, Diagnostic, Host, Policy, Severity};
 use crate::tools;
 
 /// The policy to serve, and what was made for it if it is the default policy.
@@ -17,6 +19,14 @@ pub struct Chosen {
     pub file: PolicyFile,
     /// The directory and the key of the default policy.
     pub welcome: Option<Welcome>,
+}
+
+impl Chosen {
+    /// Where the policy is to be read from again; none where it is the default one.
+    pub fn file_to_reread(&self, arguments: &Serve) -> Option<PathBuf> {
+        let named = arguments.config.clone().or_else(|| Some(PACKAGED.into()));
+        named.filter(|_| self.welcome.is_none())
+    }
 }
 
 /// Chooses the policy: the file that is named, under systemd the packaged one, and only else the default policy.
@@ -32,9 +42,9 @@ pub fn choose(arguments: &Serve) -> Result<Chosen, Error> {
     Ok(Chosen { file: PolicyFile { source: welcome.policy(), exposed: false }, welcome: Some(welcome) })
 }
 
-/// Compiles a policy for this host.
-pub fn compile(file: &PolicyFile) -> Compiled {
-    let mut compiled = policy::compile(&file.source, &ThisHost, &tools::known());
+/// Compiles a policy for a host.
+pub fn compile(file: &PolicyFile, host: &dyn Host) -> Compiled {
+    let mut compiled = policy::compile(&file.source, host, &tools::known());
     let holds_secrets = compiled.policy.as_ref().and_then(Policy::kasm).is_some_and(|kasm| kasm.inline);
     if file.exposed && holds_secrets {
         let message = "everybody on this host can read this file and the secrets in it".to_owned();
@@ -46,12 +56,18 @@ pub fn compile(file: &PolicyFile) -> Compiled {
 
 /// The policy of a file; prints on standard error what is wrong with it, and fails if that is an error.
 pub fn sound(file: &PolicyFile) -> Result<Policy, Error> {
-    let Compiled { policy, diagnostics } = compile(file);
+    let Compiled { policy, diagnostics } = compile(file, &ThisHost);
     for diagnostic in &diagnostics {
         tell(&diagnostic.to_string());
     }
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
     policy.ok_or_else(|| Error::Unsound { name: file.source.name.clone(), errors })
+}
+
+/// What is not held, one sentence each: the policy's own gaps, and those of this process.
+pub fn gaps(policy: &Policy, process: &[String]) -> Vec<String> {
+    let own = policy.gaps().iter().map(|gap| gap.what.to_owned());
+    own.chain(process.iter().cloned()).collect()
 }
 
 #[cfg(test)]
@@ -61,7 +77,7 @@ mod tests {
     #[test]
     fn the_default_policy_is_sound_on_this_host() {
         let welcome = Welcome::prepare().unwrap();
-        let compiled = compile(&PolicyFile { source: welcome.policy(), exposed: false });
+        let compiled = compile(&PolicyFile { source: welcome.policy(), exposed: false }, &ThisHost);
         let errors: Vec<String> = compiled
             .diagnostics
             .iter()
@@ -81,7 +97,7 @@ mod tests {
         let mut source = welcome.policy();
         source.text += kasm;
         let warned = |exposed| {
-            let compiled = compile(&PolicyFile { source: source.clone(), exposed });
+            let compiled = compile(&PolicyFile { source: source.clone(), exposed }, &ThisHost);
             assert!(compiled.policy.is_some());
             compiled.diagnostics.iter().any(|one| one.message.starts_with("everybody on this host can read"))
         };

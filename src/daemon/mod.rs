@@ -5,8 +5,10 @@
 pub mod boot;
 pub mod check;
 pub mod cli;
+pub mod control;
 pub mod exit;
 pub mod explain;
+pub mod handed;
 pub mod host;
 pub mod key;
 pub mod listen;
@@ -14,6 +16,8 @@ pub mod load;
 pub mod log;
 pub mod notify;
 pub mod policy_file;
+pub mod pulse;
+pub mod reload;
 pub mod tools;
 pub mod welcome;
 
@@ -46,6 +50,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
     let done = match command {
         Command::Serve(arguments) => boot::serve(&arguments),
         Command::Executor => return Ok(executor::main(Privileged::at_start())),
+        Command::Reload(arguments) => return control::reload(&arguments).map(Into::into),
         Command::Check(arguments) => return Ok(check::run(&arguments)),
         Command::Explain(arguments) => return explain::run(&arguments),
         Command::Key { make: Key::New { name } } => key::new(&name),

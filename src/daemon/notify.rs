@@ -4,6 +4,7 @@
 
 use std::env;
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
@@ -18,6 +19,34 @@ pub fn under_systemd() -> bool {
 /// Calls are served from now on.
 pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// Another policy is loaded; [`ready_again`] follows. The time lets systemd tell which reload that belongs to.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "systemd cannot be told of the reload"),
+    }
+}
+
+/// The reload is over, whatever came of it.
+pub fn ready_again() {
+    send(&[NotifyState::Ready]);
+}
+
+/// What people read in `systemctl status`.
+pub fn status(status: &str) {
+    send(&[NotifyState::Status(status)]);
+}
+
+/// How often systemd wants to be told that all is well, if it does (`WatchdogSec=`).
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// All is well.
+pub fn well() {
+    send(&[NotifyState::Watchdog]);
 }
 
 /// No more calls are taken; those that run are waited for.

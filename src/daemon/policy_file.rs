@@ -1,7 +1,7 @@
 //! The policy file: whether it may be trusted, then its text. What the text says is for `policy` to judge.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -38,18 +38,42 @@ pub fn read(path: &Path) -> Result<PolicyFile, Error> {
 
 /// Reads a policy file that is only to be looked at, and says why it is not to be trusted, if it is not.
 pub fn examine(path: &Path) -> Result<(PolicyFile, Option<Error>), Error> {
-    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    let file = open(path)?;
+    let found = read_open(path.display().to_string(), &file)?;
+    Ok((found, trusted(path, &file, Uid::effective().as_raw()).err()))
+}
+
+/// Opens a policy file for somebody else to read, unless somebody other than root or the caller could have written it.
+pub fn open_trusted(path: &Path) -> Result<File, Error> {
+    let file = open(path)?;
+    trusted(path, &file, Uid::effective().as_raw())?;
+    Ok(file)
+}
+
+/// Opens what may be a policy file.
+pub fn open(path: &Path) -> Result<File, Error> {
     // Without O_NONBLOCK a FIFO in its place would hang the start.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    opened.map_err(|source| Error::Unreadable { path: path.to_owned(), source })
+}
+
+/// Reads a policy file that is open, whoever wrote it.
+pub fn read_open(name: String, file: &File) -> Result<PolicyFile, Error> {
+    let unreadable = |source| Error::Unreadable { path: name.clone().into(), source };
+    let untrusted = |why| Error::Untrusted { path: name.clone().into(), why };
     let metadata = file.metadata().map_err(unreadable)?;
-    let untrusted = |why| Error::Untrusted { path: path.to_owned(), why };
     if let Some(why) = no_policy(&metadata) {
         return Err(untrusted(why));
     }
     let text = text(bytes(file).map_err(unreadable)?).map_err(untrusted)?;
-    let source = Source { name: path.display().to_string(), text };
-    let found = PolicyFile { source, exposed: metadata.mode() & libc::S_IROTH != 0 };
-    Ok((found, distrusted(&metadata, Uid::effective().as_raw()).map(untrusted)))
+    Ok(PolicyFile { source: Source { name, text }, exposed: metadata.mode() & libc::S_IROTH != 0 })
+}
+
+/// Fails if somebody other than root or `caller` could have written it.
+pub fn trusted(path: &Path, file: &File, caller: u32) -> Result<(), Error> {
+    let metadata = file.metadata().map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+    let untrusted = |why| Err(Error::Untrusted { path: path.to_owned(), why });
+    distrusted(&metadata, caller).map_or(Ok(()), untrusted)
 }
 
 fn no_policy(metadata: &Metadata) -> Option<String> {
@@ -71,8 +95,10 @@ fn distrusted(metadata: &Metadata, caller: u32) -> Option<String> {
         .then(|| format!("others than its owner can write it (mode {:04o}): `chmod go-w` it", mode & 0o7777))
 }
 
-fn bytes(file: File) -> io::Result<Vec<u8>> {
+fn bytes(mut file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    // It may have been read before, by whoever handed it over.
+    file.rewind()?;
     file.take(LENGTH_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

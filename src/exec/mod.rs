@@ -2,7 +2,7 @@
 //!
 //! Two sides, two processes. The daemon's side ([`Executor`]) hands a plan over, writes standard input and
 //! keeps the output. The [`executor`] process confines itself and starts the programs: it is the only code of
-//! kernos that does. Between them are the messages of `protocol`, sent over the sockets of `wire`.
+//! kernos that does. Between them are the messages of `protocol`, sent over the sockets of [`wire`].
 //!
 //! Nothing is judged here: whoever holds a plan may run it.
 
@@ -13,7 +13,7 @@ mod outcome;
 mod pool;
 mod protocol;
 mod streams;
-mod wire;
+pub mod wire;
 
 pub use client::{Error, Executor, Launched};
 pub use outcome::{Captured, Ended, Outcome, StageEnd, StageOutcome, Stop, Usage};

@@ -1,6 +1,6 @@
-//! Bytes and descriptors over a socket (unix(7), `SCM_RIGHTS`), and the executor's blocking end of one.
+//! Messages and descriptors over a socket (unix(7), `SCM_RIGHTS`), and a blocking end of one.
 //!
-//! The daemon's end is asynchronous, and in `pool`.
+//! The daemon's end of the executor's sockets is asynchronous, and in `pool`.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -39,21 +39,27 @@ pub(super) fn send(
 
 /// A blocking socket with what has come over it.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub struct Channel {
     socket: OwnedFd,
     frames: Frames,
     descriptors: VecDeque<OwnedFd>,
 }
 
 impl Channel {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    /// An end without anything read from it.
+    pub fn new(socket: OwnedFd) -> Self {
         Self { socket, frames: Frames::default(), descriptors: VecDeque::new() }
     }
 
     /// Sends one message whole.
-    pub(super) fn send(&self, message: &impl Serialize) -> io::Result<()> {
+    pub fn send(&self, message: &impl Serialize) -> io::Result<()> {
+        self.send_with(message, &[])
+    }
+
+    /// Sends one message whole, and at most three descriptors along with it.
+    pub fn send_with(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = framed(message)?;
-        let mut sent = 0;
+        let mut sent = send(self.socket.as_fd(), &bytes, descriptors)?;
         while sent < bytes.len() {
             sent += send(self.socket.as_fd(), &bytes[sent..], &[])?;
         }
@@ -61,7 +67,7 @@ impl Channel {
     }
 
     /// Waits for the next message; `None` when the other end is closed.
-    pub(super) fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<M>> {
+    pub fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<M>> {
         loop {
             if let Some(message) = self.frames.next()? {
                 return Ok(Some(message));
@@ -78,7 +84,7 @@ impl Channel {
     }
 
     /// The next descriptor that came along, in the order in which they were sent.
-    pub(super) fn descriptor(&mut self) -> io::Result<OwnedFd> {
+    pub fn descriptor(&mut self) -> io::Result<OwnedFd> {
         self.descriptors.pop_front().ok_or_else(|| io::Error::other("a message came without its descriptors"))
     }
 

@@ -1,6 +1,7 @@
 //! What every request shares: the policy of the moment, the runner, the record, the measures.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,8 @@ pub struct Door {
     pub(super) listening: Vec<SocketAddr>,
     pub(super) running: Running,
     pub(super) sessions: Arc<Sessions>,
+    /// Whether the last policy that was to be served is not.
+    pub(super) reload_refused: AtomicBool,
     /// Calls that run, so that a drain can wait for them.
     pub(super) calls: TaskTracker,
     /// Answers that are on their way, so that a drain does not cut them.
@@ -71,6 +74,7 @@ impl Door {
             budgets: Budgets::default(),
             listening,
             running: Running::default(),
+            reload_refused: AtomicBool::new(false),
             calls: TaskTracker::new(),
             answers: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -82,6 +86,16 @@ impl Door {
     /// the principal holds.
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner).policy)
+    }
+
+    /// Notes whether another policy, which was to be served, is.
+    pub fn note_reload(&self, served: bool) {
+        self.reload_refused.store(!served, Ordering::Relaxed);
+    }
+
+    /// How many calls and how many sessions there are.
+    pub fn load(&self) -> (usize, usize) {
+        (self.calls.len(), self.sessions.len())
     }
 
     /// What of the policy is not held.

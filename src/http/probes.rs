@@ -3,6 +3,7 @@
 //! It names checks and their state; causes are in the journal only.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -50,13 +51,13 @@ impl Health {
         let executor = door.runner.serves();
         let stopping = door.is_stopping();
         let ready = executor && !door.record.holds_calls() && !stopping;
-        let gaps = door.gaps();
+        let (gaps, reload_refused) = (door.gaps(), door.reload_refused.load(Ordering::Relaxed));
         let state = |good: bool, bad: &'static str| if good { "ok" } else { bad };
         let json = json!({
             "ready": ready,
             "stopping": stopping,
             "checks": {
-                "policy": {"state": "ok", "digest": door.policy().digest()},
+                "policy": {"state": state(!reload_refused, "reload-refused"), "digest": door.policy().digest()},
                 "executor": {"state": state(executor, "gone")},
                 "record": {"state": state(door.record.works(), "failing")},
                 "sandbox": {"state": state(gaps.is_empty(), "gaps"), "gaps": gaps},

@@ -78,9 +78,14 @@ impl Sessions {
         Self { inner, open: Mutex::default(), count }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Whether another one is too many.
     pub(super) fn is_full(&self) -> bool {
-        self.lock().len() >= MAX
+        self.len() >= MAX
     }
 
     /// Makes the session one of this key, unless the key has as many as it may. The id has not been told to anybody

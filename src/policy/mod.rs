@@ -37,6 +37,8 @@ pub use rule::{Network, Origin, Rule, RuleId};
 
 use std::sync::Arc;
 
+use crate::vocab::AbsPath;
+
 /// A whole policy, compiled.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -74,6 +76,11 @@ impl Policy {
     /// What is logged, and how.
     pub fn log(&self) -> Log {
         self.log
+    }
+
+    /// The paths of its roots, as they are written and with every link followed.
+    pub fn roots(&self) -> impl Iterator<Item = (&AbsPath, &AbsPath)> {
+        self.roots.iter().map(|root| (&root.written, &root.canonical))
     }
 
     /// Who may come.

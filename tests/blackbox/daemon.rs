@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,11 @@ impl Setup {
         self.directory.path()
     }
 
+    /// Where it takes orders from root.
+    pub fn control(&self) -> PathBuf {
+        self.directory.path().join("control")
+    }
+
     /// Where the policy is written.
     pub fn policy_file(&self) -> PathBuf {
         self.directory.path().join("kernos.toml")
@@ -134,6 +139,8 @@ impl Setup {
         command
             .args(["serve", "--config"])
             .arg(self.policy_file())
+            .arg("--control")
+            .arg(self.control())
             .args(&self.arguments)
             .env("NOTIFY_SOCKET", self.notify_path())
             .envs(self.environment.iter().cloned())
@@ -227,6 +234,31 @@ impl Daemon {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid()), signal).expect("it has not been waited for");
+    }
+
+    /// Changes the policy's file; what runs does not know of it yet.
+    pub fn rewrite(&mut self, from: &str, to: &str) {
+        let policy = &mut self.setup.policy;
+        assert!(policy.contains(from), "the policy has no {from:?}:\n{policy}");
+        *policy = policy.replace(from, to);
+        self.setup.write_policy();
+    }
+
+    /// Runs `kernos reload` for it.
+    pub fn reload(&self) -> Output {
+        let mut reload = Command::new(binary());
+        reload
+            .args(["reload", "--config"])
+            .arg(self.setup.policy_file())
+            .arg("--control")
+            .arg(self.setup.control());
+        reload.envs(self.setup.environment.iter().cloned()).output().expect("the binary starts")
+    }
+
+    /// How many lines to the service manager were this one.
+    pub fn times_told(&self, line: &str) -> usize {
+        self.listen();
+        self.said.borrow().iter().filter(|said| *said == line).count()
     }
 
     /// Waits until it ends by itself.

@@ -73,16 +73,6 @@ fn a_stop_lets_a_short_call_finish() {
 }
 
 #[test]
-fn a_hangup_drains_as_a_stop_does() {
-    let mut daemon = Daemon::start();
-    let call = daemon.client().begin_run(&["sh", "-c", "echo started; sleep 0.5; echo hung up"]);
-    eventually("the shell", || !with_argument("echo started; sleep 0.5; echo hung up").is_empty());
-    daemon.signal(Signal::SIGHUP);
-    assert_eq!(call.answer().printed(), ("started\nhung up\n", 0));
-    assert_eq!(daemon.await_exit().code(), Some(0));
-}
-
-#[test]
 fn a_stop_with_open_sessions_does_not_wait_for_them() {
     let mut daemon = Daemon::start();
     let _sessions = ERAS.map(|era| daemon.client_of(era, ALICE).run(&["true"]));

@@ -26,5 +26,7 @@ mod journal;
 mod keys;
 mod probes;
 mod programs;
+mod reload;
+mod service;
 mod users;
 mod welcome;

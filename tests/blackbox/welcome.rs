@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::daemon::binary;
@@ -68,6 +70,13 @@ fn the_printed_curl_line_runs_a_command_when_pasted() {
     assert!(output.status.success(), "{output:?}");
     assert!(answer.contains("\"stdout\""), "{answer}\nof\n{}", welcome.curl());
     assert!(!answer.contains("\"isError\":true"), "{answer}");
+}
+
+#[test]
+fn a_look_around_ends_with_its_terminal() {
+    let mut welcome = Welcome::read();
+    kill(Pid::from_raw(welcome.child.id().cast_signed()), Signal::SIGHUP).unwrap();
+    assert_eq!(welcome.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! `kernos reload`: what root asks of the daemon that runs, over a socket of root's own.
+//!
+//! The daemon has given up the privilege to read its policy and its credentials again. Root hands them over as open
+//! descriptors; nothing else that comes over the socket is believed, and nobody else may ask.
+
+mod client;
+mod server;
+
+use std::env;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+use serde::{Deserialize, Serialize};
+
+pub use client::reload;
+pub use server::serve;
+
+use super::exit::Error;
+use super::reload::Verdict;
+
+/// Where the socket is, unless somebody says otherwise.
+pub const SOCKET: &str = "/run/kernos/control";
+
+/// What is asked.
+#[derive(Debug, Serialize, Deserialize)]
+enum Ask {
+    /// Serve this policy from now on. Along comes its file, then a `SecretName` with its file for each that it names.
+    Reload {
+        /// What its file is called.
+        file: String,
+        /// How many secrets follow.
+        secrets: usize,
+    },
+    /// A policy was to be loaded and its file cannot be used: to be told wherever a refused reload is.
+    Unusable {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    /// What became of the policy.
+    Reloaded(Verdict),
+}
+
+/// The socket of a daemon that is about to drop its privileges: where it is told to, else where systemd made a place
+/// for it (`RuntimeDirectory=`), else, for root, at [`SOCKET`]. Others have none unless they say where.
+pub fn open(asked: Option<&Path>) -> Result<Option<UnixListener>, Error> {
+    let Some(path) = asked.map(Path::to_owned).or_else(place) else { return Ok(None) };
+    let failed = |source| Error::Control { path: path.clone(), source };
+    if UnixStream::connect(&path).is_ok() {
+        if asked.is_some() {
+            return Err(failed(io::ErrorKind::AddrInUse.into()));
+        }
+        tracing::warn!("another kernos answers at {}: this one takes no orders there", path.display());
+        return Ok(None);
+    }
+    bind(&path).map(Some).map_err(failed)
+}
+
+fn place() -> Option<PathBuf> {
+    match env::var_os("RUNTIME_DIRECTORY") {
+        Some(directory) => Some(Path::new(&directory).join("control")),
+        None => Uid::effective().is_root().then(|| SOCKET.into()),
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        std::fs::DirBuilder::new().mode(0o755).create(directory)?;
+    }
+    // What an earlier daemon left behind: nobody listens there.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}

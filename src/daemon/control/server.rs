@@ -1,0 +1,69 @@
+//! The daemon's end of the control socket.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::sockopt::socket_peercred;
+use tokio::net::UnixListener;
+use tokio::runtime::Handle;
+
+use super::{Answer, Ask};
+use crate::daemon::handed::{SecretName, Secrets};
+use crate::daemon::reload::Steward;
+use crate::exec::wire::Channel;
+
+/// Whoever asks has its question ready.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers whoever is root, one after another.
+pub async fn serve(listener: std::os::unix::net::UnixListener, steward: Arc<Steward>) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PATIENCE).await;
+            continue;
+        };
+        let steward = Arc::clone(&steward);
+        let stream = stream.into_std()?;
+        // The answer is written with what blocks: it needs a thread that may wait.
+        let answered = tokio::task::spawn_blocking(move || answer(stream, &steward)).await;
+        if let Err(error) | Ok(Err(error)) = answered.map_err(io::Error::other) {
+            tracing::warn!(%error, "an order could not be answered");
+        }
+    }
+}
+
+fn answer(stream: StdStream, steward: &Steward) -> io::Result<()> {
+    let peer = socket_peercred(&stream)?;
+    if !peer.uid.is_root() {
+        return Err(io::Error::other(format!("uid {} is not root", peer.uid.as_raw())));
+    }
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut channel = Channel::new(OwnedFd::from(stream));
+    let Some(ask) = channel.receive()? else { return Ok(()) };
+    let answer = match ask {
+        Ask::Reload { file, secrets } => {
+            let policy = channel.descriptor()?;
+            let secrets = Secrets::Handed(handed(&mut channel, secrets)?);
+            Answer::Reloaded(Handle::current().block_on(steward.reload(file, policy.into(), secrets)))
+        }
+        Ask::Unusable { why } => Answer::Reloaded(steward.refuse(&why)),
+    };
+    channel.send(&answer)
+}
+
+fn handed(channel: &mut Channel, count: usize) -> io::Result<BTreeMap<SecretName, File>> {
+    let secret = |_| {
+        let name = channel.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok((name, channel.descriptor()?.into()))
+    };
+    (0..count).map(secret).collect()
+}

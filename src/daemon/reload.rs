@@ -1,0 +1,177 @@
+//! Another policy for a daemon that runs: the new one whole, or the old one kept and the reason told.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::exit::{Error, Exit};
+use super::handed::{Again, Secrets, Started};
+use super::policy_file::{self, PolicyFile};
+use super::{load, notify};
+use crate::http::Door;
+use crate::policy::{Compiled, Policy, Severity};
+use crate::vocab::Chain;
+
+/// Looks after what is served while kernos runs.
+pub struct Steward {
+    /// What is served.
+    pub door: Arc<Door>,
+    /// What the host said at the start.
+    pub started: Started,
+    /// What of any policy this process does not hold.
+    pub gaps: Vec<String>,
+    /// The file to read again on SIGHUP; none where the policy is the default one.
+    pub file: Option<PathBuf>,
+    /// One policy after another.
+    pub turn: Mutex<()>,
+}
+
+/// What became of a policy that was to be served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What `kernos check` would print.
+    pub diagnostics: Vec<String>,
+    /// Whether it is served.
+    pub outcome: Outcome,
+}
+
+/// Whether a policy is served, and if not why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It is.
+    Served {
+        /// Its digest.
+        digest: String,
+        /// How many calls of keys that lost something were ended.
+        ended: usize,
+    },
+    /// It has so many mistakes.
+    Unsound {
+        /// How many.
+        errors: usize,
+    },
+    /// It changes what was settled at the start.
+    NeedsRestart {
+        /// What, in the words of the file.
+        changes: Vec<String>,
+    },
+    /// Its file cannot be used.
+    Unusable {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Steward {
+    /// Serves the policy in this file from now on, or says why not.
+    pub async fn reload(&self, name: String, file: File, secrets: Secrets) -> Verdict {
+        let _turn = self.turn.lock().await;
+        notify::reloading();
+        let verdict = match policy_file::read_open(name, &file) {
+            Ok(file) => self.take(&file, &secrets).await,
+            Err(error) => unusable(&error),
+        };
+        self.tell(&verdict);
+        notify::ready_again();
+        verdict
+    }
+
+    /// The same with the file that this process was started with, as far as it may still read it.
+    pub async fn reread(&self) -> Option<Verdict> {
+        let path = self.file.as_deref()?;
+        let opened = policy_file::open(path).and_then(|file| {
+            self.started.trusts(path, &file)?;
+            Ok(file)
+        });
+        Some(match opened {
+            Ok(file) => self.reload(path.display().to_string(), file, Secrets::Readable).await,
+            Err(error) => self.refuse(&format!(
+                "{}: run `kernos reload` as root, which hands the file over",
+                Chain(&error)
+            )),
+        })
+    }
+
+    /// Keeps the policy, and says why.
+    pub fn refuse(&self, why: &str) -> Verdict {
+        let verdict = Verdict { diagnostics: Vec::new(), outcome: Outcome::Unusable { why: why.to_owned() } };
+        self.tell(&verdict);
+        verdict
+    }
+
+    async fn take(&self, file: &PolicyFile, secrets: &Secrets) -> Verdict {
+        let host = Again { started: &self.started, secrets };
+        let Compiled { policy, diagnostics } = load::compile(file, &host);
+        let errors = diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
+        let diagnostics = diagnostics.iter().map(ToString::to_string).collect();
+        let outcome = match policy {
+            None => Outcome::Unsound { errors },
+            Some(policy) => self.replace(policy).await,
+        };
+        Verdict { diagnostics, outcome }
+    }
+
+    async fn replace(&self, policy: Policy) -> Outcome {
+        let changes = self.door.policy().needs_restart(&policy);
+        if !changes.is_empty() {
+            return Outcome::NeedsRestart { changes };
+        }
+        let digest = policy.digest().to_owned();
+        let gaps = load::gaps(&policy, &self.gaps);
+        let ended = self.door.replace_policy(policy, gaps).await;
+        Outcome::Served { digest, ended }
+    }
+
+    fn tell(&self, verdict: &Verdict) {
+        let served = matches!(verdict.outcome, Outcome::Served { .. });
+        self.door.note_reload(served);
+        if served {
+            tracing::info!("{}", verdict.outcome);
+        } else {
+            // The diagnostics are in full where the reload was asked for; who sent a signal finds them here.
+            tracing::error!(diagnostics = verdict.diagnostics.concat(), "{}", verdict.outcome);
+        }
+    }
+}
+
+fn unusable(error: &Error) -> Verdict {
+    Verdict { diagnostics: Vec::new(), outcome: Outcome::Unusable { why: Chain(error).to_string() } }
+}
+
+impl Outcome {
+    /// The code to end with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Served { .. } => Exit::Done,
+            Self::Unsound { .. } | Self::NeedsRestart { .. } | Self::Unusable { .. } => Exit::Configuration,
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plural =
+            |count: &usize, one: &'static str, more: &'static str| if *count == 1 { one } else { more };
+        match self {
+            Self::Served { digest, ended: 0 } => write!(f, "the policy was replaced: {digest}"),
+            Self::Served { digest, ended } => {
+                let calls = plural(ended, "call", "calls");
+                write!(
+                    f,
+                    "the policy was replaced: {digest}; {ended} {calls} of keys that may less were ended"
+                )
+            }
+            Self::Unsound { errors } => {
+                let mistakes = plural(errors, "mistake", "mistakes");
+                write!(f, "the policy was not replaced: the new one has {errors} {mistakes}")
+            }
+            Self::NeedsRestart { changes } => {
+                write!(f, "the policy was not replaced: restart needed: {}", changes.join(", "))
+            }
+            Self::Unusable { why } => write!(f, "the policy was not replaced: {why}"),
+        }
+    }
+}
