@@ -17,6 +17,7 @@ use super::outcome::{Ended, Outcome, Stop};
 use super::pool::{Pool, Worker};
 use super::protocol::{End, Greeting, Report, Said, Settings};
 use super::streams::Streams;
+use super::watch::Watch;
 use super::wire::Channel;
 use crate::policy::Plan;
 use crate::sandbox::{Identity, User};
@@ -115,16 +116,17 @@ impl Executor {
 
     /// Runs a plan with this standard input until it has ended, by itself or because `stop` says so.
     ///
-    /// How much input is accepted is for the caller to judge. Whoever drops the future ends the command. When
-    /// it returns, no process of the command is left.
+    /// What it does meanwhile is shown to `watch`. How much input is accepted is for the caller to judge. Whoever
+    /// drops the future ends the command. When it returns, no process of the command is left.
     pub async fn run(
         &self,
         plan: Plan,
         stdin: Vec<u8>,
+        watch: Watch,
         stop: impl Future<Output = Stop>,
     ) -> Result<Outcome, Error> {
         let limits = plan.limits();
-        let (mut streams, ends) = Streams::open(stdin, limits).map_err(Error::Resources)?;
+        let (mut streams, ends) = Streams::open(stdin, limits, watch).map_err(Error::Resources)?;
         let mut worker = self.worker().await?;
         worker.start(&plan, ends.has_stdin(), &ends.descriptors()).await.map_err(Error::Lost)?;
         drop((ends, plan));

@@ -13,7 +13,9 @@ mod outcome;
 mod pool;
 mod protocol;
 mod streams;
+mod watch;
 pub mod wire;
 
 pub use client::{Error, Executor, Launched};
 pub use outcome::{Captured, Ended, Outcome, StageEnd, StageOutcome, Stop, Usage};
+pub use watch::{Line, Source, Watch};

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::capture::Capture;
 use super::outcome::Captured;
+use super::watch::{Source, Watch};
 use crate::policy::plan::LineLimits;
 
 /// As much as a pipe holds (pipe(7)), so that one read empties it.
@@ -51,9 +52,9 @@ impl Ends {
 
 impl Streams {
     /// Makes the pipes of a call.
-    pub(super) fn open(stdin: Vec<u8>, limits: LineLimits) -> io::Result<(Self, Ends)> {
-        let (stdout, out) = Output::open(limits.output)?;
-        let (stderr, err) = Output::open(limits.output)?;
+    pub(super) fn open(stdin: Vec<u8>, limits: LineLimits, watch: Watch) -> io::Result<(Self, Ends)> {
+        let (stdout, out) = Output::open(limits.output, Source::Stdout, watch.clone())?;
+        let (stderr, err) = Output::open(limits.output, Source::Stderr, watch)?;
         let (stdin, input) = if stdin.is_empty() {
             (None, None)
         } else {
@@ -116,15 +117,17 @@ impl Total {
 struct Output {
     pipe: Receiver,
     capture: Capture,
+    source: Source,
+    watch: Watch,
 }
 
 impl Output {
-    fn open(limit: u64) -> io::Result<(Self, OwnedFd)> {
+    fn open(limit: u64, source: Source, watch: Watch) -> io::Result<(Self, OwnedFd)> {
         let (reader, writer) = pipe()?;
         // The writer's end must block: few programs expect EAGAIN of their output.
         fcntl_setfl(&reader, OFlags::NONBLOCK)?;
         let pipe = Receiver::from_owned_fd_unchecked(reader)?;
-        Ok((Self { pipe, capture: Capture::new(limit) }, writer))
+        Ok((Self { pipe, capture: Capture::new(limit), source, watch }, writer))
     }
 
     async fn flow(&mut self, total: &Total) {
@@ -134,6 +137,7 @@ impl Output {
         while let Ok(read @ 1..) = self.pipe.read_buf(&mut buffer).await {
             total.add(read);
             self.capture.push(&buffer);
+            self.watch.show(self.source, &buffer);
             buffer.clear();
             if read == CHUNK && buffer.capacity() < LARGE && fcntl_setpipe_size(&self.pipe, LARGE).is_ok() {
                 buffer.reserve_exact(LARGE);

@@ -15,7 +15,7 @@ use super::audit::Event;
 use super::budget::{Budget, Terms};
 use super::door::Door;
 use super::running::Call;
-use crate::exec::Stop;
+use crate::exec::{Stop, Watch};
 use crate::policy::{Principal, ToolGrant};
 use crate::tools::{self, Account, Context, Decision, Entry, Reply};
 
@@ -39,12 +39,13 @@ pub(super) enum Called {
 }
 
 impl Door {
-    /// Calls a tool. One event is put on record, whatever happens.
+    /// Calls a tool, in view of `watch`. One event is put on record, whatever happens.
     pub(super) async fn call(
         &self,
         caller: &Caller,
         name: &str,
         arguments: Map<String, Value>,
+        watch: Watch,
         cancelled: CancellationToken,
     ) -> Called {
         let begun = Instant::now();
@@ -59,7 +60,7 @@ impl Door {
         let listed = self.running.list(caller);
         let _in_flight = self.metrics.begins(entry.name);
         let mut recorded = Recorded { door: self, caller, tool: entry.name, begun, account: abandoned() };
-        let reply = self.reply(listed.call(), entry, grant, arguments, cancelled);
+        let reply = self.reply(listed.call(), entry, grant, arguments, watch, cancelled);
         let (account, ended) = match AssertUnwindSafe(reply).catch_unwind().await {
             Ok(mut reply) => (std::mem::take(&mut reply.account), Called::Answered(reply)),
             Err(_) => (panicked(), Called::Panicked),
@@ -74,6 +75,7 @@ impl Door {
         entry: &Entry,
         grant: ToolGrant,
         arguments: Map<String, Value>,
+        watch: Watch,
         cancelled: CancellationToken,
     ) -> Reply {
         if !self.record.admits() {
@@ -95,7 +97,9 @@ impl Door {
         }
         let turn = turn(budget, self.stopped(call, cancelled.clone())).boxed();
         let runner = Arc::clone(&self.runner);
-        entry.call(arguments, Context { grant, runner, turn, stop: self.stopped(call, cancelled) }).await
+        entry
+            .call(arguments, Context { grant, runner, turn, watch, stop: self.stopped(call, cancelled) })
+            .await
     }
 
     /// Resolves when the call is to end: its caller has gone or taken it back, its permission was withdrawn, or

@@ -21,6 +21,7 @@ use serde_json::json;
 use super::call::{Called, Caller};
 use super::door::Door;
 use super::sessions::{Held, Sessions};
+use crate::exec::Watch;
 use crate::tools::{self, Entry, Reply};
 
 /// A request's body at most: 8 MiB of standard input, each byte written as `\u0000`, and the command besides.
@@ -95,7 +96,7 @@ impl ServerHandler for Handler {
             let _session = self.session(&context);
             let arguments = request.arguments.unwrap_or_default();
             let caller = caller(&context)?;
-            Ok(self.door.call(caller, &request.name, arguments, context.ct.clone()).await)
+            Ok(self.door.call(caller, &request.name, arguments, Watch::default(), context.ct.clone()).await)
         };
         match answered(called).await? {
             Called::Answered(reply) => Ok(result(reply, is_modern(&context)).into()),

@@ -66,6 +66,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::exec::Watch;
     use crate::http::call::Called;
     use crate::http::testing::{House, alice, answer, initialize, legacy, modern, policy};
     use crate::tools::Reply;
@@ -132,8 +133,9 @@ mod tests {
         let caller = crate::http::testing::caller(&house.door.policy(), "alice's key");
         house.door.replace_policy(policy(""), vec![]).await;
         let Value::Object(arguments) = json!({"command": ["echo"]}) else { unreachable!() };
-        let stop = tokio_util::sync::CancellationToken::new();
-        let Called::Answered(reply) = house.door.call(&caller, "shell_execute", arguments, stop).await else {
+        let (watch, stop) = (Watch::default(), tokio_util::sync::CancellationToken::new());
+        let answer = house.door.call(&caller, "shell_execute", arguments, watch, stop).await;
+        let Called::Answered(reply) = answer else {
             unreachable!("no call of an unknown tool, and no panic")
         };
         assert_eq!(reply.text, Reply::revoked().text);

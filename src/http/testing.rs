@@ -22,7 +22,7 @@ use super::endpoint::Endpoint;
 use super::observe::Peer;
 use super::sessions::Sessions;
 use super::{Build, Door, Parts, Record, Sink};
-use crate::exec::{self, Captured, Ended, Outcome, StageEnd, StageOutcome, Stop};
+use crate::exec::{self, Captured, Ended, Outcome, StageEnd, StageOutcome, Stop, Watch};
 use crate::policy::{Plan, Policy, testing};
 use crate::tools::Runner;
 use crate::vocab::Secret;
@@ -40,6 +40,7 @@ impl Runner for Stage {
         &self,
         plan: Plan,
         stdin: Vec<u8>,
+        _watch: Watch,
         stop: BoxFuture<'static, Stop>,
     ) -> BoxFuture<'_, Result<Outcome, exec::Error>> {
         let run = async move {

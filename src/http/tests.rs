@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::testing::{House, MODERN, answer, caller, digest, initialize, legacy, modern, post};
 use super::{Journal, Record, Sink};
+use crate::exec::Watch;
 
 #[tokio::test]
 async fn a_command_runs_in_the_newer_era_and_is_answered_as_json() {
@@ -413,7 +414,8 @@ async fn a_call_that_nobody_is_left_to_answer_is_on_record() {
     let house = House::new();
     let caller = caller(&house.door.policy(), "alice's key");
     let Value::Object(arguments) = json!({"command": ["sleep"]}) else { unreachable!() };
-    let call = house.door.call(&caller, "shell_execute", arguments, CancellationToken::new());
+    let call =
+        house.door.call(&caller, "shell_execute", arguments, Watch::default(), CancellationToken::new());
     assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
     let measured = house.measured();
     for line in [

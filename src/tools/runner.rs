@@ -3,18 +3,20 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::exec::{self, Executor, Outcome, Stop};
+use crate::exec::{self, Executor, Outcome, Stop, Watch};
 use crate::policy::Plan;
 
 /// Runs authorised command lines.
 pub trait Runner: Send + Sync {
-    /// Runs a plan to its end. When `stop` says so it ends early, and what was read until then is kept.
+    /// Runs a plan to its end, in view of `watch`. When `stop` says so it ends early, and what was read until then is
+    /// kept.
     ///
     /// Dropping the future ends the call too.
     fn run(
         &self,
         plan: Plan,
         stdin: Vec<u8>,
+        watch: Watch,
         stop: BoxFuture<'static, Stop>,
     ) -> BoxFuture<'_, Result<Outcome, exec::Error>>;
 
@@ -27,9 +29,10 @@ impl Runner for Executor {
         &self,
         plan: Plan,
         stdin: Vec<u8>,
+        watch: Watch,
         stop: BoxFuture<'static, Stop>,
     ) -> BoxFuture<'_, Result<Outcome, exec::Error>> {
-        Self::run(self, plan, stdin, stop).boxed()
+        Self::run(self, plan, stdin, watch, stop).boxed()
     }
 
     fn serves(&self) -> bool {

@@ -101,7 +101,7 @@ impl Judged {
                 return refused;
             }
         };
-        match context.runner.run(self.plan, self.stdin, context.stop).await {
+        match context.runner.run(self.plan, self.stdin, context.watch, context.stop).await {
             Ok(outcome) => answered(outcome, rule),
             Err(error) => {
                 let text = format!("the command could not be run: {}", Chain(&error));

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Reply, Runner, arguments, schema};
-use crate::exec::Stop;
+use crate::exec::{Stop, Watch};
 use crate::policy::{Grant, ToolGrant};
 
 /// A tool is a struct: its doc comment is the description, its fields are the parameters.
@@ -72,6 +72,8 @@ pub struct Context {
     /// The call's turn among those of its key, to be awaited once the call is judged and held while it runs;
     /// or the answer, if it gets none.
     pub turn: BoxFuture<'static, Result<OwnedSemaphorePermit, Reply>>,
+    /// Sees the call while it runs.
+    pub watch: Watch,
     /// Resolves when the call is to end early.
     pub stop: BoxFuture<'static, Stop>,
 }

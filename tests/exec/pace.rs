@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kernos::exec::Watch;
+
 use crate::support::Host;
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -35,7 +37,7 @@ async fn pace_of_one_caller() {
             bares.push(bare());
             let plan = host.call(&["true"]).plan();
             let began = Instant::now();
-            host.executor.run(plan, Vec::new(), std::future::pending()).await.unwrap();
+            host.executor.run(plan, Vec::new(), Watch::default(), std::future::pending()).await.unwrap();
             calls.push(began.elapsed());
         }
         (median(calls), median(bares))

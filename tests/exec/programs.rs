@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use kernos::exec::{Ended, Outcome};
+use kernos::exec::{Ended, Outcome, Watch};
 use serde_json::Value;
 
 use crate::support::{Host, exited, is_root, pinned, said};
@@ -14,7 +14,7 @@ async fn run(host: &Host, file: &Value, interpreters: &[Value]) -> Outcome {
     let mut plan = host.call(&["true"]).json();
     plan["first"]["stages"][0]["program"] = serde_json::json!({ "file": file, "interpreters": interpreters });
     let plan = serde_json::from_value(plan).unwrap();
-    host.executor.run(plan, Vec::new(), std::future::pending()).await.unwrap()
+    host.executor.run(plan, Vec::new(), Watch::default(), std::future::pending()).await.unwrap()
 }
 
 fn script(path: &Path, text: &str) {
@@ -127,7 +127,8 @@ async fn more_arguments_than_the_kernel_takes_are_a_plain_error() {
         let mut plan = host.call(&["true"]).json();
         plan["first"]["stages"][0]["argv"] = vec!["x".repeat(100_000); words].into();
         let plan = serde_json::from_value(plan).unwrap();
-        let outcome = host.executor.run(plan, Vec::new(), std::future::pending()).await.unwrap();
+        let outcome =
+            host.executor.run(plan, Vec::new(), Watch::default(), std::future::pending()).await.unwrap();
         if starts {
             assert_eq!(said(&outcome), exited(0, ""));
         } else {

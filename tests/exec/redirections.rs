@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use kernos::exec::{Ended, Outcome};
+use kernos::exec::{Ended, Outcome, Watch};
 
 use crate::support::{Host, exited, said, text};
 
@@ -128,7 +128,8 @@ async fn a_directory_that_is_not_there_starts_nothing() {
     let mut plan = host.call(&["echo", "x", ">", "f"]).json();
     plan["directory"]["relative"] = "nowhere".into();
     let plan = serde_json::from_value(plan).unwrap();
-    let outcome = host.executor.run(plan, Vec::new(), std::future::pending()).await.unwrap();
+    let outcome =
+        host.executor.run(plan, Vec::new(), Watch::default(), std::future::pending()).await.unwrap();
     let Ended::NotStarted(error) = &outcome.ended else { panic!("it started") };
     assert!(error.ends_with("cannot be entered: No such file or directory (os error 2)"), "{error}");
     assert!(outcome.stages.is_empty() && text(&outcome.stdout).is_empty() && !host.path("f").exists());

@@ -4,9 +4,9 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use kernos::exec::{Ended, StageEnd, StageOutcome};
+use kernos::exec::{Ended, Line, StageEnd, StageOutcome, Stop, Watch};
 
-use crate::support::{Host, exited, said, text};
+use crate::support::{Host, exited, said, soon, text};
 
 #[tokio::test]
 async fn a_program_says_something_and_exits() {
@@ -201,5 +201,24 @@ async fn a_pipe_that_a_program_has_enlarged_is_emptied() {
         let away = async { std::thread::sleep(Duration::from_millis(100)) }.then(|()| pending());
         let call = host.call(&["python3", "-c", write]).with(|call| call.output = 2 << 20);
         assert_eq!(call.until(away).await.unwrap().stdout.head.len(), 1 << 20);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_line_of_either_output_is_seen_while_the_call_runs() {
+    let host = Host::new().await;
+    for (script, expected) in [
+        ("echo 1; echo 2; printf 3; exec sleep 86421", "2"),
+        ("echo out; sleep 0.2; echo err >&2; exec sleep 86421", "err"),
+        ("head -c 300000 /dev/zero; echo; echo last; exec sleep 86421", "last"),
+    ] {
+        let watch = Watch::of_output();
+        let expected = Some(Line { bytes: expected.into(), whole: true });
+        let seen = async {
+            assert!(soon(|| watch.newest_line() == expected).await, "{:?}", watch.newest_line());
+            Stop::Cancelled
+        };
+        let call = host.call(&["sh", "-c", script]).with(|call| call.watch = watch.clone());
+        assert_eq!(call.until(seen).await.unwrap().ended, Ended::Cancelled, "{script}");
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use kernos::command::{self, Pipeline, Redirection, RedirectionKind, Stage};
-use kernos::exec::{Captured, Ended, Error, Executor, Outcome, Stop};
+use kernos::exec::{Captured, Ended, Error, Executor, Outcome, Stop, Watch};
 use kernos::policy::Plan;
 use kernos::sandbox::Identity;
 use serde_json::{Value, json};
@@ -59,6 +59,7 @@ impl Host {
             output_total: 1 << 34,
             umask: 0o022,
             open_files: None,
+            watch: Watch::default(),
         }
     }
 
@@ -81,6 +82,7 @@ pub(crate) struct Call<'h> {
     pub(crate) output_total: u64,
     pub(crate) umask: u32,
     pub(crate) open_files: Option<u64>,
+    pub(crate) watch: Watch,
 }
 
 impl Call<'_> {
@@ -103,7 +105,7 @@ impl Call<'_> {
 
     pub(crate) async fn until(mut self, stop: impl Future<Output = Stop>) -> Result<Outcome, Error> {
         let stdin = std::mem::take(&mut self.stdin);
-        self.host.executor.run(self.plan(), stdin, stop).await
+        self.host.executor.run(self.plan(), stdin, self.watch.clone(), stop).await
     }
 
     pub(crate) fn plan(&self) -> Plan {
