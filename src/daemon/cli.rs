@@ -63,6 +63,13 @@ pub enum Command {
     ///
     /// Exits with 0 if the new policy is served, 78 if it is not, 69 if no daemon answers.
     Reload(Reload),
+    /// List the calls that run now, with what they spend; for root
+    Calls(Calls),
+    /// End a call that runs, with every process of it; for root
+    ///
+    /// Its caller is answered `cancelled`, with what it has written, and the record says `operator`. Exits with 0 once no
+    /// process of it is left, and with 64 if there is no such call.
+    Stop(Stop),
     /// Find every mistake in a policy file
     ///
     /// Reads the file as `serve` does, finds every program that it names on this host, runs every example in it, and
@@ -147,6 +154,38 @@ Examples:
   kernos check && kernos reload
   systemctl reload kernos                 the same, for the packaged service
   kernos reload --config kernos.toml --control /run/kernos-test/control";
+
+/// The arguments of `calls`.
+#[derive(Args, Debug)]
+#[command(after_long_help = CALLS_EXAMPLES)]
+pub struct Calls {
+    /// Print a JSON array in place of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Where the daemon takes orders
+    #[arg(long, value_name = "SOCKET", default_value = SOCKET, value_hint = ValueHint::FilePath)]
+    pub control: PathBuf,
+}
+
+const CALLS_EXAMPLES: &str = "\
+Examples:
+  kernos calls
+  kernos calls --json | jq '.[] | select(.age > 60)'";
+
+/// The arguments of `stop`.
+#[derive(Args, Debug)]
+#[command(after_long_help = STOP_EXAMPLES)]
+pub struct Stop {
+    /// The number of the call, as `kernos calls` shows it
+    pub call: u64,
+    /// Where the daemon takes orders
+    #[arg(long, value_name = "SOCKET", default_value = SOCKET, value_hint = ValueHint::FilePath)]
+    pub control: PathBuf,
+}
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  kernos stop 17";
 
 /// The arguments of `check`.
 #[derive(Args, Debug)]

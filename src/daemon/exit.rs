@@ -133,6 +133,18 @@ pub enum Error {
         /// What was seen instead.
         source: io::Error,
     },
+    /// There is no such call.
+    #[error("there is no call {call}: `kernos calls` lists those that run")]
+    NoCall {
+        /// Its number.
+        call: u64,
+    },
+    /// A call was told to end, and goes on.
+    #[error("call {call} was told to end and has not yet")]
+    NotEnded {
+        /// Its number.
+        call: u64,
+    },
     /// The privileges could not be dropped.
     #[error("the privileges cannot be dropped")]
     Confine(#[source] sandbox::Error),
@@ -161,7 +173,7 @@ impl Error {
     /// The code to end with.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) => Exit::Usage,
+            Self::Usage(_) | Self::NoCall { .. } => Exit::Usage,
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::Permission
             }
@@ -183,7 +195,7 @@ impl Error {
             | Self::Executor(_)
             | Self::System { .. } => Exit::System,
             Self::Confine(error) => confine_exit(error),
-            Self::ExecutorGone | Self::Internal(_) => Exit::Internal,
+            Self::NotEnded { .. } | Self::ExecutorGone | Self::Internal(_) => Exit::Internal,
         }
     }
 }

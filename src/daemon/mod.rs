@@ -51,6 +51,8 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Serve(arguments) => boot::serve(&arguments),
         Command::Executor => return Ok(executor::main(Privileged::at_start())),
         Command::Reload(arguments) => return control::reload(&arguments).map(Into::into),
+        Command::Calls(arguments) => return control::calls(&arguments).map(Into::into),
+        Command::Stop(arguments) => return control::stop(&arguments).map(Into::into),
         Command::Check(arguments) => return Ok(check::run(&arguments)),
         Command::Explain(arguments) => return explain::run(&arguments),
         Command::Key { make: Key::New { name } } => key::new(&name),

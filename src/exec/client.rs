@@ -126,12 +126,12 @@ impl Executor {
         stop: impl Future<Output = Stop>,
     ) -> Result<Outcome, Error> {
         let limits = plan.limits();
-        let (mut streams, ends) = Streams::open(stdin, limits, watch).map_err(Error::Resources)?;
+        let (mut streams, ends) = Streams::open(stdin, limits, watch.clone()).map_err(Error::Resources)?;
         let mut worker = self.worker().await?;
         worker.start(&plan, ends.has_stdin(), &ends.descriptors()).await.map_err(Error::Lost)?;
         drop((ends, plan));
         let (report, stopped) = tokio::select! {
-            conversed = converse(&mut worker, &mut streams, stop) => conversed.map_err(Error::Lost)?,
+            conversed = converse(&mut worker, &mut streams, &watch, stop) => conversed.map_err(Error::Lost)?,
             () = self.gone() => return Err(Error::Gone),
             () = tokio::time::sleep(limits.timeout.saturating_add(OVERDUE)) => {
                 return Err(Error::Lost(io::ErrorKind::TimedOut.into()));
@@ -219,6 +219,7 @@ fn introduce(control: &StdStream, settings: &Settings) -> io::Result<Greeting> {
 async fn converse(
     worker: &mut Worker,
     streams: &mut Streams,
+    watch: &Watch,
     stop: impl Future<Output = Stop>,
 ) -> io::Result<(Report, Option<Ended>)> {
     let mut stopped = None;
@@ -234,9 +235,11 @@ async fn converse(
     let mut flows = true;
     loop {
         tokio::select! {
-            said = worker.said() => if let Said::Report(report) = said? {
-                return Ok((report, stopped));
+            said = worker.said() => match said? {
+                Said::Report(report) => return Ok((report, stopped)),
+                Said::Usage(usage) => watch.meter().tell(usage),
             },
+            () = watch.meter().asked() => worker.measure().await?,
             reason = &mut stop, if stopped.is_none() => {
                 stopped = Some(reason);
                 worker.stop().await?;

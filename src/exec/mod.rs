@@ -9,6 +9,7 @@
 mod capture;
 mod client;
 pub mod executor;
+mod meter;
 mod outcome;
 mod pool;
 mod protocol;

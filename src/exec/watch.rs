@@ -3,15 +3,23 @@
 //! Facts for whoever looks, at the moment of looking: nobody is woken, and no output is kept for it beyond the
 //! end of each stream. How they are told is for others.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::meter::Meter;
+use super::outcome::Usage;
 
 /// So much of the end of each stream is kept: lines that people read are shorter, and copying it costs nothing
 /// beside the read that brought it.
 const KEPT: usize = 1024;
 
-/// A view of a call while it runs. Clones are views of the same call; the default one sees nothing, at no cost.
+/// A view of a call while it runs. Clones are views of the same call; the default one sees nothing of its output, at
+/// no cost.
 #[derive(Clone, Debug, Default)]
-pub struct Watch(Option<Arc<Mutex<Seen>>>);
+pub struct Watch {
+    output: Option<Arc<Mutex<Seen>>>,
+    meter: Arc<Meter>,
+    command: Arc<OnceLock<Vec<String>>>,
+}
 
 /// Where a call writes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,13 +43,13 @@ pub struct Line {
 impl Watch {
     /// A view that sees what the call writes.
     pub fn of_output() -> Self {
-        Self(Some(Arc::default()))
+        Self { output: Some(Arc::default()), ..Self::default() }
     }
 
     /// The newest line that has ended and is not blank. A carriage return ends a line too: with it programs write
     /// over how far they are.
     pub fn newest_line(&self) -> Option<Line> {
-        let seen = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.output.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let (newer, older) = match seen.newer {
             Source::Stdout => (&seen.stdout, &seen.stderr),
             Source::Stderr => (&seen.stderr, &seen.stdout),
@@ -49,9 +57,28 @@ impl Watch {
         newer.last_line().or_else(|| older.last_line())
     }
 
+    /// What the call runs, once that is known.
+    pub fn command(&self) -> Option<&[String]> {
+        self.command.get().map(Vec::as_slice)
+    }
+
+    /// Says what the call runs, in words that anybody may read. For whoever has judged it; the first word counts.
+    pub fn tell_command(&self, words: Vec<String>) {
+        let _ = self.command.set(words);
+    }
+
+    /// What the call has spent so far. It waits for as long as the call does not run.
+    pub async fn usage(&self) -> Usage {
+        self.meter.read().await
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// Shows what has been written. For whoever runs the call.
     pub fn show(&self, source: Source, bytes: &[u8]) {
-        if let Some(seen) = &self.0 {
+        if let Some(seen) = &self.output {
             seen.lock().unwrap_or_else(PoisonError::into_inner).push(source, bytes);
         }
     }

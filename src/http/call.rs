@@ -57,15 +57,15 @@ impl Door {
         };
 
         let _running = self.calls.token();
-        let listed = self.running.list(caller);
+        let listed = self.running.list(caller, entry.name, watch);
         let _in_flight = self.metrics.begins(entry.name);
         let mut recorded = Recorded { door: self, caller, tool: entry.name, begun, account: abandoned() };
-        let reply = self.reply(listed.call(), entry, grant, arguments, watch, cancelled);
+        let reply = self.reply(listed.call(), entry, grant, arguments, cancelled);
         let (account, ended) = match AssertUnwindSafe(reply).catch_unwind().await {
             Ok(mut reply) => (std::mem::take(&mut reply.account), Called::Answered(reply)),
             Err(_) => (panicked(), Called::Panicked),
         };
-        recorded.account = account;
+        recorded.account = Account { reason: account.reason.or(listed.call().reason()), ..account };
         ended
     }
 
@@ -75,7 +75,6 @@ impl Door {
         entry: &Entry,
         grant: ToolGrant,
         arguments: Map<String, Value>,
-        watch: Watch,
         cancelled: CancellationToken,
     ) -> Reply {
         if !self.record.admits() {
@@ -96,7 +95,7 @@ impl Door {
             return Reply::refused(exhausted.code(), exhausted.to_string());
         }
         let turn = turn(budget, self.stopped(call, cancelled.clone())).boxed();
-        let runner = Arc::clone(&self.runner);
+        let (runner, watch) = (Arc::clone(&self.runner), call.watch.clone());
         entry
             .call(arguments, Context { grant, runner, turn, watch, stop: self.stopped(call, cancelled) })
             .await

@@ -22,6 +22,7 @@ mod guard;
 mod journal;
 mod mcp;
 mod metrics;
+mod now;
 mod observe;
 mod probes;
 mod record;
@@ -47,6 +48,7 @@ use http::{StatusCode, header};
 pub use door::{Door, Parts};
 pub use journal::{Journal, SOCKET as JOURNAL_SOCKET};
 pub use metrics::Build;
+pub use now::{CallNow, Stopped};
 pub use record::{Record, Sink};
 pub use serve::serve;
 

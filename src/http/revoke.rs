@@ -30,18 +30,20 @@ impl Door {
     ///
     /// To be called now and then: a key expires by itself.
     pub async fn revoke(self: &Arc<Self>) -> usize {
-        let calls = self.running.calls();
-        let lapsed: Vec<_> = calls.into_iter().filter(|call| self.lapse(&call.caller).is_some()).collect();
-        for call in &lapsed {
-            tracing::info!(key = call.caller.principal.name(), call = call.id, "a call is revoked");
-            call.end(Stop::Revoked);
-        }
+        let ended = self.running.calls().into_iter().filter(|call| match self.lapse(&call.caller) {
+            Some(lapse) => {
+                call.end(Stop::Revoked, lapse.code());
+                true
+            }
+            None => false,
+        });
+        let ended: Vec<_> = ended.collect();
         let sessions = self.sessions.disown(|caller| self.lapse(caller).is_some());
         if sessions.is_empty() {
-            return lapsed.len();
+            return ended.len();
         }
         let answered = async {
-            while lapsed.iter().any(|call| self.running.lists(call.id)) {
+            while ended.iter().any(|call| self.running.lists(call.id)) {
                 tokio::time::sleep(LOOK).await;
             }
             tokio::time::sleep(LOOK).await;
@@ -50,7 +52,7 @@ impl Door {
         for id in sessions {
             self.sessions.end(&id).await;
         }
-        lapsed.len()
+        ended.len()
     }
 
     /// Why this caller would not be let in any more, if so.

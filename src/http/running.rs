@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use super::call::Caller;
-use crate::exec::Stop;
+use crate::exec::{Stop, Watch};
 
 /// Every call from its admission to its answer.
 #[derive(Debug, Default)]
@@ -25,7 +26,13 @@ pub(super) struct Call {
     pub id: u64,
     /// Whose it is.
     pub caller: Caller,
-    why: OnceLock<Stop>,
+    /// The tool that was called.
+    pub tool: &'static str,
+    /// When it came.
+    pub begun: Instant,
+    /// Sees it while it runs.
+    pub watch: Watch,
+    why: OnceLock<(Stop, &'static str)>,
     ended: CancellationToken,
 }
 
@@ -37,12 +44,15 @@ pub(super) struct Listed<'r> {
 
 impl Running {
     /// Lists a call.
-    pub(super) fn list(&self, caller: &Caller) -> Listed<'_> {
+    pub(super) fn list(&self, caller: &Caller, tool: &'static str, watch: Watch) -> Listed<'_> {
         let mut calls = self.lock();
         calls.last += 1;
         let call = Arc::new(Call {
             id: calls.last,
             caller: caller.clone(),
+            tool,
+            begun: Instant::now(),
+            watch,
             why: OnceLock::new(),
             ended: CancellationToken::new(),
         });
@@ -53,6 +63,11 @@ impl Running {
     /// All of them, the oldest first.
     pub(super) fn calls(&self) -> Vec<Arc<Call>> {
         self.lock().by_id.values().map(Arc::clone).collect()
+    }
+
+    /// The one of this number, if it is still there.
+    pub(super) fn call(&self, id: u64) -> Option<Arc<Call>> {
+        self.lock().by_id.get(&id).map(Arc::clone)
     }
 
     /// Whether this one is still among them.
@@ -66,16 +81,21 @@ impl Running {
 }
 
 impl Call {
-    /// Ends it. The first reason counts.
-    pub(super) fn end(&self, why: Stop) {
-        let _ = self.why.set(why);
+    /// Ends it; `reason` is a word for the record. The first one counts.
+    pub(super) fn end(&self, why: Stop, reason: &'static str) {
+        let _ = self.why.set((why, reason));
         self.ended.cancel();
     }
 
-    /// Returns when somebody has ended it, with the reason.
+    /// Why somebody has ended it, if so.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        self.why.get().map(|(_, reason)| *reason)
+    }
+
+    /// Returns when somebody has ended it.
     pub(super) async fn ended(self: Arc<Self>) -> Stop {
         self.ended.cancelled().await;
-        self.why.get().copied().unwrap_or(Stop::Cancelled)
+        self.why.get().map_or(Stop::Cancelled, |(why, _)| *why)
     }
 }
 

@@ -93,6 +93,18 @@ pub enum Refused {
     Forwarded,
 }
 
+impl Lapse {
+    /// As a label.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Expired => "expired",
+            Self::Elsewhere => "elsewhere",
+            Self::Narrowed => "narrowed",
+        }
+    }
+}
+
 impl Key {
     /// The NAME of `[key.NAME]`.
     pub fn name(&self) -> &str {

@@ -53,7 +53,10 @@ impl Tool for ShellExecute {
     async fn call(self, context: Context) -> Reply {
         let words = self.command.clone();
         let mut reply = match self.judge(&context.grant) {
-            Ok(judged) => judged.run(context).await,
+            Ok(judged) => {
+                context.watch.tell_command(words.clone());
+                judged.run(context).await
+            }
             Err(denied) => *denied,
         };
         reply.account.command = words;

@@ -246,13 +246,15 @@ impl Daemon {
 
     /// Runs `kernos reload` for it.
     pub fn reload(&self) -> Output {
-        let mut reload = Command::new(binary());
-        reload
-            .args(["reload", "--config"])
-            .arg(self.setup.policy_file())
-            .arg("--control")
-            .arg(self.setup.control());
-        reload.envs(self.setup.environment.iter().cloned()).output().expect("the binary starts")
+        let policy = self.setup.policy_file();
+        self.order(&["reload", "--config", policy.to_str().expect("a plain name")])
+    }
+
+    /// Runs a subcommand that gives it an order.
+    pub fn order(&self, words: &[&str]) -> Output {
+        let mut order = Command::new(binary());
+        order.args(words).arg("--control").arg(self.setup.control());
+        order.envs(self.setup.environment.iter().cloned()).output().expect("the binary starts")
     }
 
     /// How many lines to the service manager were this one.

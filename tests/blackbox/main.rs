@@ -17,6 +17,7 @@ mod processes;
 
 mod audit;
 mod boot;
+mod calls;
 mod command_line;
 mod defects;
 mod door;

@@ -7,13 +7,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use super::table::table;
 use super::{Answer, Ask};
-use crate::daemon::cli::Reload;
+use crate::daemon::cli::{Calls, Reload, Stop};
 use crate::daemon::exit::{Error, Exit};
 use crate::daemon::handed::Opening;
 use crate::daemon::reload::Verdict;
 use crate::daemon::{load, policy_file, print, tell};
 use crate::exec::wire::Channel;
+use crate::http::Stopped;
 use crate::vocab::Chain;
 
 /// Longer than a reload takes: compiling takes milliseconds, calls that are ended have two seconds to answer.
@@ -23,17 +25,41 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn reload(arguments: &Reload) -> Result<Exit, Error> {
     let path = arguments.config.as_path();
     let mut daemon = Daemon::at(&arguments.control)?;
-    let Answer::Reloaded(verdict) = match policy_file::open_trusted(path) {
+    let answer = match policy_file::open_trusted(path) {
         Ok(file) => daemon.hand_over(path, &file)?,
-        Err(error) => daemon.ask(&Ask::Unusable { why: Chain(&error).to_string() }, &[])?,
+        Err(error) => daemon.ask(&Ask::Unusable { why: Chain(&error).to_string() })?,
     };
-    let Verdict { diagnostics, outcome } = verdict;
+    let Answer::Reloaded(Verdict { diagnostics, outcome }) = answer else { return Err(daemon.confused()) };
     tell(&diagnostics.concat());
     match outcome.exit() {
         Exit::Done => print(&format!("{outcome}\n"))?,
         _ => tell(&format!("kernos: {outcome}\n")),
     }
     Ok(outcome.exit())
+}
+
+/// `kernos calls`: what runs now.
+pub fn calls(arguments: &Calls) -> Result<Exit, Error> {
+    let mut daemon = Daemon::at(&arguments.control)?;
+    let Answer::Calls(calls) = daemon.ask(&Ask::Calls)? else { return Err(daemon.confused()) };
+    if arguments.json {
+        print(&format!("{:#}\n", serde_json::json!(calls)))?;
+    } else {
+        print(&table(&calls))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `kernos stop`: ends a call and says whether it is gone.
+pub fn stop(arguments: &Stop) -> Result<Exit, Error> {
+    let call = arguments.call;
+    let mut daemon = Daemon::at(&arguments.control)?;
+    let Answer::Stopped(stopped) = daemon.ask(&Ask::Stop { call })? else { return Err(daemon.confused()) };
+    match stopped {
+        Stopped::Gone => print(&format!("call {call} has ended\n")).map(|()| Exit::Done),
+        Stopped::Ending => Err(Error::NotEnded { call }),
+        Stopped::Unknown => Err(Error::NoCall { call }),
+    }
 }
 
 /// The daemon, as far as it can be asked.
@@ -50,8 +76,8 @@ impl<'p> Daemon<'p> {
         Ok(Self { control, channel: Channel::new(OwnedFd::from(stream)) })
     }
 
-    fn ask(&mut self, ask: &Ask, files: &[&File]) -> Result<Answer, Error> {
-        self.send(ask, files)?;
+    fn ask(&mut self, ask: &Ask) -> Result<Answer, Error> {
+        self.send(ask, &[])?;
         self.answer()
     }
 
@@ -80,6 +106,11 @@ impl<'p> Daemon<'p> {
         let answer = self.channel.receive().map_err(|source| self.lost(source))?;
         // It closes the socket of whoever is not root, and says nothing to them.
         answer.ok_or_else(|| self.lost(io::ErrorKind::ConnectionReset.into()))
+    }
+
+    /// It answered something else: it is of another version.
+    fn confused(&self) -> Error {
+        self.lost(io::ErrorKind::InvalidData.into())
     }
 
     fn lost(&self, source: io::Error) -> Error {

@@ -1,10 +1,11 @@
-//! `kernos reload`: what root asks of the daemon that runs, over a socket of root's own.
+//! `kernos reload`, `calls` and `stop`: what root asks of the daemon that runs, over a socket of root's own.
 //!
 //! The daemon has given up the privilege to read its policy and its credentials again. Root hands them over as open
 //! descriptors; nothing else that comes over the socket is believed, and nobody else may ask.
 
 mod client;
 mod server;
+mod table;
 
 use std::env;
 use std::io;
@@ -15,11 +16,12 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
-pub use client::reload;
+pub use client::{calls, reload, stop};
 pub use server::serve;
 
 use super::exit::Error;
 use super::reload::Verdict;
+use crate::http::{CallNow, Stopped};
 
 /// Where the socket is, unless somebody says otherwise.
 pub const SOCKET: &str = "/run/kernos/control";
@@ -39,6 +41,13 @@ enum Ask {
         /// Why not.
         why: String,
     },
+    /// Which calls are there?
+    Calls,
+    /// End this call.
+    Stop {
+        /// Its number.
+        call: u64,
+    },
 }
 
 /// What is answered.
@@ -46,6 +55,10 @@ enum Ask {
 enum Answer {
     /// What became of the policy.
     Reloaded(Verdict),
+    /// The calls of the moment.
+    Calls(Vec<CallNow>),
+    /// What became of the call.
+    Stopped(Stopped),
 }
 
 /// The socket of a daemon that is about to drop its privileges: where it is told to, else where systemd made a place

@@ -55,6 +55,8 @@ fn answer(stream: StdStream, steward: &Steward) -> io::Result<()> {
             let secrets = Secrets::Handed(handed(&mut channel, secrets)?);
             Answer::Reloaded(Handle::current().block_on(steward.reload(file, policy.into(), secrets)))
         }
+        Ask::Calls => Answer::Calls(Handle::current().block_on(steward.door.calls_now())),
+        Ask::Stop { call } => Answer::Stopped(Handle::current().block_on(steward.door.stop_call(call))),
         Ask::Unusable { why } => Answer::Reloaded(steward.refuse(&why)),
     };
     channel.send(&answer)

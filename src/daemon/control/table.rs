@@ -1,0 +1,80 @@
+//! Calls as a table for a terminal: what an agent wrote moves no cursor there.
+
+use crate::http::CallNow;
+
+/// Columns of a command that are shown: a terminal's line has room for them, and `--json` shows the rest.
+const COMMAND: usize = 100;
+
+const HEADS: [&str; 7] = ["CALL", "KEY", "AGE", "CPU", "MEMORY", "PROCESSES", "COMMAND"];
+
+/// One line a call.
+pub(super) fn table(calls: &[CallNow]) -> String {
+    let rows: Vec<[String; 7]> = calls.iter().map(row).collect();
+    let width = |column: usize| {
+        let lengths = rows.iter().map(|row| row[column].chars().count());
+        lengths.chain([HEADS[column].len()]).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..HEADS.len() - 1).map(width).collect();
+    let line = |cells: [&str; 7]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  "));
+        format!("{}{}\n", padded.collect::<String>(), cells[6])
+    };
+    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
+    std::iter::once(line(HEADS)).chain(rows).collect()
+}
+
+fn row(call: &CallNow) -> [String; 7] {
+    let unknown = || "-".to_owned();
+    let command = call.command.as_ref().map_or_else(unknown, |words| command(words));
+    [
+        call.call.to_string(),
+        call.key.clone(),
+        format!("{:.1}s", call.age),
+        call.cpu.map_or_else(unknown, |cpu| format!("{cpu:.1}s")),
+        call.memory.map_or_else(unknown, |bytes| format!("{} MiB", bytes.div_ceil(1 << 20))),
+        call.processes.map_or_else(unknown, |processes| processes.to_string()),
+        command,
+    ]
+}
+
+/// The words as a shell's user would write them, as far as they fit.
+fn command(words: &[String]) -> String {
+    let written = words.iter().map(|word| {
+        let plain = !word.is_empty() && !word.contains([' ', '\'', '"', '\\']);
+        if plain { word.escape_debug().to_string() } else { format!("\"{}\"", word.escape_debug()) }
+    });
+    let whole = written.collect::<Vec<_>>().join(" ");
+    let cut: String = whole.chars().take(COMMAND).collect();
+    if cut.len() < whole.len() { cut + "…" } else { whole }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_a_line_in_which_nothing_moves_the_cursor() {
+        let words = ["printf", "a b", "", "\u{1b}[2J\n\u{202e}x"].map(str::to_owned);
+        let call = CallNow {
+            call: 7,
+            key: "alice".to_owned(),
+            tool: "shell_execute".to_owned(),
+            command: Some(words.to_vec()),
+            age: 3.25,
+            cpu: Some(0.04),
+            memory: Some(3 << 20),
+            processes: Some(2),
+            from: [127, 0, 0, 1].into(),
+            request_id: "ab12".to_owned(),
+        };
+        let waiting =
+            CallNow { call: 12, command: None, cpu: None, memory: None, processes: None, ..call.clone() };
+        let printed = [
+            "CALL  KEY    AGE   CPU   MEMORY  PROCESSES  COMMAND",
+            r#"7     alice  3.2s  0.0s  3 MiB   2          printf "a b" "" \u{1b}[2J\n\u{202e}x"#,
+            "12    alice  3.2s  -     -       -          -\n",
+        ];
+        assert_eq!(table(&[call, waiting]), printed.join("\n"));
+        assert_eq!(command(&["x".repeat(200)]), "x".repeat(100) + "…");
+    }
+}

@@ -1,0 +1,90 @@
+//! The calls of this moment as an operator sees them, and the end of one of them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::time::{sleep, timeout};
+
+use super::door::Door;
+use super::running::Call;
+use crate::exec::{Stop, Usage};
+
+/// A worker answers in moments unless it is being killed.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a call that is stopped is given to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A call that runs, or waits for its turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallNow {
+    /// Its number.
+    pub call: u64,
+    /// Whose key it is.
+    pub key: String,
+    /// The tool.
+    pub tool: String,
+    /// The words of its command; none before it is judged.
+    pub command: Option<Vec<String>>,
+    /// Seconds since it came.
+    pub age: f64,
+    /// Seconds of processor time of all its processes; none while it waits for its turn.
+    pub cpu: Option<f64>,
+    /// Bytes that its processes have in memory.
+    pub memory: Option<u64>,
+    /// How many processes it has.
+    pub processes: Option<u64>,
+    /// Where it came from.
+    pub from: IpAddr,
+    /// As which request it is on record.
+    pub request_id: String,
+}
+
+/// What became of the order to stop a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stopped {
+    /// No process of it is left.
+    Gone,
+    /// It was told to end and has not yet.
+    Ending,
+    /// There is no such call, or no more.
+    Unknown,
+}
+
+impl Door {
+    /// The calls of this moment, the oldest first.
+    pub async fn calls_now(&self) -> Vec<CallNow> {
+        join_all(self.running.calls().into_iter().map(shown)).await
+    }
+
+    /// Ends a call.
+    pub async fn stop_call(&self, id: u64) -> Stopped {
+        let Some(call) = self.running.call(id) else { return Stopped::Unknown };
+        call.end(Stop::Cancelled, "operator");
+        let gone = async {
+            while self.running.lists(id) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(GONE_WITHIN, gone).await.is_ok() { Stopped::Gone } else { Stopped::Ending }
+    }
+}
+
+async fn shown(call: Arc<Call>) -> CallNow {
+    let usage: Option<Usage> = timeout(PATIENCE, call.watch.usage()).await.ok();
+    CallNow {
+        call: call.id,
+        key: call.caller.principal.name().to_owned(),
+        tool: call.tool.to_owned(),
+        command: call.watch.command().map(<[String]>::to_vec),
+        age: call.begun.elapsed().as_secs_f64(),
+        cpu: usage.map(|usage| usage.cpu.as_secs_f64()),
+        memory: usage.map(|usage| usage.memory),
+        processes: usage.map(|usage| usage.processes),
+        from: call.caller.address,
+        request_id: call.caller.request_id.to_string(),
+    }
+}
