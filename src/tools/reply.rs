@@ -99,7 +99,8 @@ impl Reply {
 
     /// The answer to a call that was taken back before its turn came.
     pub fn cancelled() -> Self {
-        let mut reply = Self::refused("waiting", "the call was cancelled before its turn came: nothing ran");
+        let mut reply =
+            Self::refused("cancelled", "the call was cancelled before its turn came: nothing ran");
         reply.account.outcome = "cancelled";
         reply
     }

@@ -142,7 +142,8 @@ fn a_denial_waits_for_no_turn_and_a_call_that_was_taken_back_is_no_denial() {
     let event = daemon
         .log
         .await_event("the event of the call that waited", |event| event.to_string().contains("waiting"));
-    assert_eq!((&event["outcome"], &event["rule"]), (&json!("cancelled"), &json!("echo")));
+    assert_eq!((&event["outcome"], &event["reason"]), (&json!("cancelled"), &json!("cancelled")));
+    assert_eq!(event["rule"], "echo");
     client.cancel(running);
     await_end(&seconds);
 }
