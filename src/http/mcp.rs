@@ -6,21 +6,25 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
     CompleteRequestParams, CompleteResult, ContentBlock, Implementation, ListPromptsRequestMethod,
     ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
-    ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject, NumberOrString,
+    PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ProtocolVersion, ServerCapabilities,
+    ServerConfig, Tool, ToolAnnotations,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{Peer, RequestContext};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::call::{Called, Caller};
 use super::door::Door;
-use super::sessions::{Held, Sessions};
+use super::progress::{Listener, Progress, telling};
+use super::sessions::{Held, Room, Sessions};
 use crate::exec::Watch;
 use crate::tools::{self, Entry, Reply};
 
@@ -29,6 +33,9 @@ const BODY_MAX: usize = 64 << 20;
 
 /// How long a client may keep the list of tools: it changes only with the policy.
 const LIST_TTL_MS: u64 = 60_000;
+
+/// Bytes of a progress token at most: a UUID and a name have room.
+const TOKEN_MAX: usize = 256;
 
 const INSTRUCTIONS: &str = "kernos runs commands on a Linux host under its owner's policy. Call `shell_execute` \
     with an array of words; its description lists what this key may run and where. A refusal says what is \
@@ -96,7 +103,14 @@ impl ServerHandler for Handler {
             let _session = self.session(&context);
             let arguments = request.arguments.unwrap_or_default();
             let caller = caller(&context)?;
-            Ok(self.door.call(caller, &request.name, arguments, Watch::default(), context.ct.clone()).await)
+            let audience = Audience::of(&context);
+            let watch = audience.as_ref().map_or_else(Watch::default, |_| Watch::of_output());
+            let cancelled = context.ct.clone();
+            let call = self.door.call(caller, &request.name, arguments, watch.clone(), cancelled);
+            Ok(match audience {
+                Some(audience) => telling(call, &watch, &audience).await,
+                None => call.await,
+            })
         };
         match answered(called).await? {
             Called::Answered(reply) => Ok(result(reply, is_modern(&context)).into()),
@@ -146,6 +160,45 @@ impl Handler {
         let parts = context.extensions.get::<http::request::Parts>()?;
         let id = parts.headers.get(super::endpoint::SESSION_ID)?.to_str().ok()?;
         self.sessions.hold(id)
+    }
+}
+
+/// A client that asked to hear of its call: the token says which one is told of.
+struct Audience {
+    peer: Peer<RoleServer>,
+    token: ProgressToken,
+    cancelled: CancellationToken,
+    room: Option<Room>,
+}
+
+impl Audience {
+    fn of(context: &Context) -> Option<Self> {
+        let token = context.meta.get_progress_token().filter(is_short)?;
+        let room = context.extensions.get::<Room>().cloned();
+        Some(Self { peer: context.peer.clone(), token, cancelled: context.ct.clone(), room })
+    }
+}
+
+impl Listener for Audience {
+    fn listens(&self) -> bool {
+        !self.cancelled.is_cancelled() && self.room.as_ref().is_none_or(Room::take)
+    }
+
+    fn tell(&self, progress: Progress) -> BoxFuture<'static, ()> {
+        let Progress { since, message } = progress;
+        let mut params = ProgressNotificationParam::new(self.token.clone(), since.as_secs_f64());
+        params.message = message;
+        let peer = self.peer.clone();
+        // That the client has gone is no error: its call is ended, or answered to nobody.
+        async move { drop(peer.notify_progress(params).await) }.boxed()
+    }
+}
+
+/// Each message carries the token: one that is longer gets none.
+fn is_short(token: &ProgressToken) -> bool {
+    match &token.0 {
+        NumberOrString::Number(_) => true,
+        NumberOrString::String(text) => text.len() <= TOKEN_MAX,
     }
 }
 

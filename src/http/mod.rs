@@ -25,6 +25,7 @@ mod metrics;
 mod now;
 mod observe;
 mod probes;
+mod progress;
 mod record;
 mod reply;
 mod revoke;

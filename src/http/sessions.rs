@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::Stream;
 use prometheus::IntGauge;
-use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError,
 };
@@ -152,7 +152,7 @@ impl Sessions {
     }
 
     fn held<S>(&self, id: &SessionId, stream: S) -> Streaming<S> {
-        Streaming { stream: Box::pin(stream), _held: self.hold(id) }
+        Streaming { stream: Box::pin(stream), room: Room::default(), _held: self.hold(id) }
     }
 }
 
@@ -192,9 +192,34 @@ impl Drop for Held {
     }
 }
 
-/// A stream that holds its session.
+/// Room on a request's stream for one message besides the answer.
+///
+/// A stream of rmcp's takes 16 messages that its client does not read. The next one stops the whole session, other
+/// streams and all, until the client reads: so none is sent before one has been taken.
+#[derive(Clone, Debug)]
+pub(super) struct Room(Arc<AtomicBool>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(true.into()))
+    }
+}
+
+impl Room {
+    /// Takes the room, if it is free.
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+
+    fn give_back(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A stream that holds its session, and has room again when its client's connection takes a message.
 struct Streaming<S> {
     stream: Pin<Box<S>>,
+    room: Room,
     _held: Option<Held>,
 }
 
@@ -202,7 +227,11 @@ impl<S: Stream> Stream for Streaming<S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        self.stream.as_mut().poll_next(context)
+        let next = self.stream.as_mut().poll_next(context);
+        if let Poll::Ready(Some(_)) = next {
+            self.room.give_back();
+        }
+        next
     }
 }
 
@@ -244,10 +273,14 @@ impl SessionManager for Sessions {
     async fn create_stream(
         &self,
         id: &SessionId,
-        message: ClientJsonRpcMessage,
+        mut message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
+        let room = Room::default();
+        if let ClientJsonRpcMessage::Request(request) = &mut message {
+            request.request.extensions_mut().insert(room.clone());
+        }
         let stream = self.inner.create_stream(id, message).await.map_err(Error::Inner)?;
-        Ok(self.held(id, stream))
+        Ok(Streaming { room, ..self.held(id, stream) })
     }
 
     async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Error> {

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
 use http::{Request, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -22,14 +22,15 @@ use super::endpoint::Endpoint;
 use super::observe::Peer;
 use super::sessions::Sessions;
 use super::{Build, Door, Parts, Record, Sink};
-use crate::exec::{self, Captured, Ended, Outcome, StageEnd, StageOutcome, Stop, Watch};
+use crate::exec::{self, Captured, Ended, Outcome, Source, StageEnd, StageOutcome, Stop, Watch};
 use crate::policy::{Plan, Policy, testing};
 use crate::tools::Runner;
 use crate::vocab::Secret;
 
 pub(super) const MODERN: &str = "2026-07-28";
 
-/// `cat` gives its standard input back, `sleep` waits to be stopped, `boom` panics; the rest exits with 0.
+/// `cat` gives its standard input back, `sleep` waits to be stopped, `seq` does too and counts aloud, `boom` panics;
+/// the rest exits with 0.
 #[derive(Default)]
 pub(super) struct Stage {
     pub stopped: AtomicUsize,
@@ -40,7 +41,7 @@ impl Runner for Stage {
         &self,
         plan: Plan,
         stdin: Vec<u8>,
-        _watch: Watch,
+        watch: Watch,
         stop: BoxFuture<'static, Stop>,
     ) -> BoxFuture<'_, Result<Outcome, exec::Error>> {
         let run = async move {
@@ -51,6 +52,10 @@ impl Runner for Stage {
                     let why = stop.await;
                     self.stopped.fetch_add(1, Ordering::SeqCst);
                     (why.into(), b"so far\n".to_vec())
+                }
+                "seq" => {
+                    counting(&watch).take_until(stop).collect::<()>().await;
+                    (Ended::Cancelled, Vec::new())
                 }
                 "boom" => panic!("boom"),
                 _ => (Ended::Exited(0), Vec::new()),
@@ -70,6 +75,14 @@ impl Runner for Stage {
     fn serves(&self) -> bool {
         true
     }
+}
+
+/// Writes a number each 300 milliseconds.
+fn counting(watch: &Watch) -> impl Stream<Item = ()> + use<'_> {
+    futures::stream::iter(0..).then(async |number| {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        watch.show(Source::Stdout, format!("{number}\n").as_bytes());
+    })
 }
 
 /// A door of its own for a test.
@@ -167,10 +180,11 @@ concurrent = 1
 [command.echo]
 [command.cat]
 [command.sleep]
+[command.seq]
 [command.boom]
 [profile.dev]
 tools = ["shell_execute"]
-commands = ["echo", "cat", "sleep", "boom"]
+commands = ["echo", "cat", "sleep", "seq", "boom"]
 roots = { work = "rw" }
 [profile.none]
 tools = ["kasm:read"]
@@ -210,11 +224,10 @@ pub(super) fn post() -> http::request::Builder {
 
 /// A message of the newer era.
 pub(super) fn modern(key: &str, method: &str, mut params: Value) -> Request<Body> {
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "0"},
-    });
+    let meta = &mut params["_meta"];
+    meta["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
+    meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "test", "version": "0"});
     let mut request = post()
         .header(header::AUTHORIZATION, format!("Bearer {key}"))
         .header("mcp-protocol-version", MODERN)
@@ -240,6 +253,24 @@ pub(super) fn initialize() -> Value {
     json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"},
     }})
+}
+
+/// Alice's session of the older era, open for requests.
+pub(super) async fn open_session(house: &House) -> String {
+    let opened = house.send(legacy("alice's key", None, &initialize())).await;
+    let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    let _ = answer(opened).await;
+    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    assert_eq!(house.send(legacy("alice's key", Some(&id), &ready)).await.status(), 202);
+    id
+}
+
+/// Every message of a stream, the answer last.
+pub(super) async fn messages(response: Response) -> Vec<Value> {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+    data.filter(|data| !data.is_empty()).map(|data| serde_json::from_str(data).unwrap()).collect()
 }
 
 /// Status and body; a stream's last event, or text as a JSON string where it is neither.

@@ -2,8 +2,9 @@
 //!
 //! Not a client to copy: it takes what a well-behaved server sends and fails loudly at anything else.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Instant;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -70,9 +71,16 @@ pub struct Answer {
 
 /// A request under way.
 pub struct Pending {
-    id: u64,
+    /// Its id in the protocol.
+    pub id: u64,
+    /// What comes on its event stream.
+    pub heard: Heard,
     task: JoinHandle<reqwest::Result<Reply>>,
 }
+
+/// The messages of an event stream with the time of each, as they come.
+#[derive(Clone, Debug, Default)]
+pub struct Heard(Arc<Mutex<Vec<(Instant, Value)>>>);
 
 impl Client {
     /// A client that presents its key as a bearer token, and in the legacy era has opened its session.
@@ -127,16 +135,25 @@ impl Client {
     pub fn begin(&self, method: &str, mut parameters: Value) -> Pending {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         if self.era == Era::Modern {
-            parameters["_meta"] = json!({
-                "io.modelcontextprotocol/protocolVersion": MODERN,
-                "io.modelcontextprotocol/clientCapabilities": {},
-                "io.modelcontextprotocol/clientInfo": { "name": "blackbox", "version": "1" },
-            });
+            let meta = &mut parameters["_meta"];
+            meta["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
+            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            meta["io.modelcontextprotocol/clientInfo"] = json!({ "name": "blackbox", "version": "1" });
         }
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": parameters });
-        let request = self.post(&message);
-        let task = RUNTIME.spawn(async move { Reply::read(request.send().await?).await });
-        Pending { id, task }
+        let (heard, task) = listen(self.post(&message));
+        Pending { id, heard, task }
+    }
+
+    /// Opens the stream of the session on which the server says what belongs to no request.
+    pub fn listen(&self) -> Heard {
+        let session = self.session.as_deref().expect("only a session has such a stream");
+        let request = self.http.get(&self.url).headers(self.headers.clone());
+        let request = request
+            .header("accept", "text/event-stream")
+            .header("mcp-protocol-version", LEGACY)
+            .header("mcp-session-id", session);
+        listen(request).0
     }
 
     /// Sends a notification, which has no answer.
@@ -182,6 +199,14 @@ impl Client {
         self.begin_call("shell_execute", json!({ "command": words }))
     }
 
+    /// Starts a command line and asks to be told of its progress.
+    pub fn begin_told(&self, words: &[&str], token: Value) -> Pending {
+        let call = json!({
+            "name": "shell_execute", "arguments": { "command": words }, "_meta": { "progressToken": token },
+        });
+        self.begin("tools/call", call)
+    }
+
     /// Cancels a request in the way of the era.
     pub fn cancel(&self, pending: Pending) {
         match self.era {
@@ -211,6 +236,27 @@ impl Client {
     }
 }
 
+impl Heard {
+    /// So far.
+    pub fn messages(&self) -> Vec<(Instant, Value)> {
+        self.0.lock().expect("nobody panics while holding it").clone()
+    }
+
+    /// What was told of progress so far: the parameters of each notification.
+    pub fn progress(&self) -> Vec<Value> {
+        let mut messages = self.messages();
+        messages.retain(|(_, message)| message["method"] == "notifications/progress");
+        messages.into_iter().map(|(_, mut message)| message["params"].take()).collect()
+    }
+
+    fn add(&self, line: &str) {
+        if let Some(data) = line.strip_prefix("data:").map(str::trim).filter(|data| !data.is_empty()) {
+            let message = serde_json::from_str(data).expect("an event is a message");
+            self.0.lock().expect("nobody panics while holding it").push((Instant::now(), message));
+        }
+    }
+}
+
 impl Pending {
     /// Waits for what comes back, or for the connection's end.
     pub fn finish(self) -> reqwest::Result<Reply> {
@@ -224,12 +270,23 @@ impl Pending {
 }
 
 impl Reply {
-    async fn read(response: reqwest::Response) -> reqwest::Result<Self> {
+    async fn read(mut response: reqwest::Response, heard: &Heard) -> reqwest::Result<Self> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await?;
         let is_stream =
             headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let body = if is_stream { last_message(&text) } else { text };
+        if !is_stream {
+            return Ok(Self { status, headers, body: response.text().await? });
+        }
+        let (mut text, mut read) = (Vec::new(), 0);
+        while let Some(chunk) = response.chunk().await? {
+            text.extend(chunk);
+            while let Some(length) = text[read..].iter().position(|byte| *byte == b'\n') {
+                heard.add(std::str::from_utf8(&text[read..read + length]).expect("UTF-8"));
+                read += length + 1;
+            }
+        }
+        // The answer comes after whatever was told on the way.
+        let body = heard.messages().pop().map(|(_, message)| message.to_string()).unwrap_or_default();
         Ok(Self { status, headers, body })
     }
 
@@ -324,11 +381,11 @@ pub fn plain_post(url: &str, headers: &[(&str, &str)], message: &Value) -> Reply
 }
 
 fn send(request: RequestBuilder) -> Reply {
-    RUNTIME.block_on(async { Reply::read(request.send().await?).await }).expect("the server answers")
+    RUNTIME.block_on(listen(request).1).expect("a request does not panic").expect("the server answers")
 }
 
-/// The last message of an event stream: the answer comes after whatever was told on the way.
-fn last_message(stream: &str) -> String {
-    let mut data = stream.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-    data.rfind(|data| !data.is_empty()).unwrap_or_default().to_owned()
+fn listen(request: RequestBuilder) -> (Heard, JoinHandle<reqwest::Result<Reply>>) {
+    let heard = Heard::default();
+    let ear = heard.clone();
+    (heard, RUNTIME.spawn(async move { Reply::read(request.send().await?, &ear).await }))
 }

@@ -27,6 +27,7 @@ mod journal;
 mod keys;
 mod probes;
 mod programs;
+mod progress;
 mod reload;
 mod service;
 mod users;
