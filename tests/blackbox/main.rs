@@ -18,6 +18,7 @@ mod processes;
 mod audit;
 mod boot;
 mod calls;
+mod cancelling;
 mod command_line;
 mod defects;
 mod door;
