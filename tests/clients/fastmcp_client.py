@@ -44,6 +44,17 @@ async def knows_no_such_tool(agent):
         assert answer.is_error, answer
 
 
+async def hears(agent):
+    heard = []
+
+    async def hear(progress, total, message):
+        heard.append((progress, total, message))
+
+    line = ["echo", "going", "&&", "sleep", "1.3"]
+    await agent.call_tool("shell_execute", {"command": line}, progress_handler=hear)
+    assert [(total, message) for _, total, message in heard] == [(None, "going")], heard
+
+
 async def cancels(agent):
     seconds = f"9{id(agent) % 10**8}"
     call = asyncio.ensure_future(agent.call_tool("shell_execute", {"command": ["sleep", seconds]}))
@@ -74,7 +85,7 @@ async def until(holds, what):
 
 
 async def main(url, key, era=None):
-    for does in [lists, calls, is_denied, knows_no_such_tool, cancels]:
+    for does in [lists, calls, is_denied, knows_no_such_tool, hears, cancels]:
         async with client(url, key, era) as agent:
             await does(agent)
             spoken = getattr(agent, "protocol_version", None) or agent.initialize_result.protocolVersion

@@ -38,6 +38,12 @@ async function knowsNoSuchTool() {
   await assert.rejects(client.callTool({ name: 'no_such_tool', arguments: {} }));
 }
 
+async function hears() {
+  const heard = [];
+  await run(['echo', 'going', '&&', 'sleep', '1.3'], { onprogress: ({ total, message }) => heard.push({ total, message }) });
+  assert.deepEqual(heard, [{ total: undefined, message: 'going' }]);
+}
+
 async function cancels() {
   const seconds = `8${process.pid}${Date.now() % 10_000}`;
   const giveUp = new AbortController();
@@ -68,7 +74,7 @@ async function until(holds, what) {
   }
 }
 
-for (const does of [lists, calls, isDenied, knowsNoSuchTool, cancels]) {
+for (const does of [lists, calls, isDenied, knowsNoSuchTool, hears, cancels]) {
   await does();
 }
 const spoken = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
