@@ -1,16 +1,12 @@
 //! `/mcp`: rmcp's service, and around it what rmcp leaves to its host.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::body::Bounded;
 use super::call::Caller;
@@ -63,6 +59,7 @@ pub(super) async fn answer(
     if method == Method::POST {
         accept_both(request.headers_mut());
     }
+    // An answer on its way, until its body is dropped: a drain waits for it.
     let token = endpoint.door.answers.token();
     let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
 
@@ -82,7 +79,7 @@ pub(super) async fn answer(
         (Method::DELETE, StatusCode::ACCEPTED) => with_status(StatusCode::NO_CONTENT, response),
         (Method::POST, StatusCode::INTERNAL_SERVER_ERROR) if opens && sessions.is_full() => full(),
         (Method::POST, StatusCode::UNSUPPORTED_MEDIA_TYPE) => readable(response).await,
-        (Method::POST, _) => response.map(|body| Body::new(Tracked { body, _token: token })),
+        (Method::POST, _) => reply::holding(token, response),
         _ => response,
     }
 }
@@ -131,31 +128,5 @@ async fn readable(response: Response) -> Response {
     } else {
         let text = "Invalid Request: not one JSON-RPC message";
         reply::json_rpc_error(StatusCode::BAD_REQUEST, reply::INVALID_REQUEST, text)
-    }
-}
-
-/// A body that counts as an answer on its way until it is dropped: a drain waits for it.
-struct Tracked {
-    body: Body,
-    _token: TaskTrackerToken,
-}
-
-impl HttpBody for Tracked {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -1,8 +1,12 @@
 //! Answers that kernos gives itself, in the few shapes that there are.
 
-use axum::body::Body;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use http_body::{Frame, SizeHint};
 use serde_json::{Value, json};
 
 /// JSON-RPC 2.0, 5.1: the text is not JSON.
@@ -33,4 +37,34 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: im
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// The same answer, whose body holds `value` until it is dropped.
+pub(super) fn holding<T: Send + Unpin + 'static>(value: T, response: Response) -> Response {
+    response.map(|body| Body::new(Holding { body, _value: value }))
+}
+
+struct Holding<T> {
+    body: Body,
+    _value: T,
+}
+
+impl<T: Unpin> HttpBody for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
