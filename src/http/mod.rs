@@ -16,6 +16,7 @@ mod body;
 mod budget;
 mod call;
 mod client;
+mod connection;
 mod door;
 mod endpoint;
 mod guard;

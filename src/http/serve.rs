@@ -1,29 +1,20 @@
 //! The listeners and their connections, from the first to the drain.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, getrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
+use super::connection;
 use super::door::Door;
 use super::endpoint::Endpoint;
-use super::observe::Peer;
 use super::sessions;
 
 /// What running calls are given to end by themselves once kernos is told to stop.
@@ -34,12 +25,6 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// What connections are given to send what is left.
 const CLOSE: Duration = Duration::from_secs(1);
-
-/// A request's head must have come by then: whoever is slower keeps a connection for nothing.
-const HEAD: Duration = Duration::from_secs(30);
-
-/// Bytes of a request's head at most: keys and protocol headers are short.
-const HEAD_MAX: usize = 64 * 1024;
 
 /// Connections at most, where there are descriptors for more: each costs some 10 KiB.
 const CONNECTIONS_MAX: u64 = 4096;
@@ -96,15 +81,15 @@ pub(super) async fn serve_with(
 }
 
 /// What the connections share.
-struct Server {
-    router: Router,
+pub(super) struct Server {
+    pub router: Router,
     connections: TaskTracker,
     /// For so many more; whoever comes later waits in the listener's queue.
     room: Arc<Semaphore>,
     /// Connections end after the answer that they are at.
-    finish: CancellationToken,
+    pub finish: CancellationToken,
     /// Connections end at once.
-    abandon: CancellationToken,
+    pub abandon: CancellationToken,
 }
 
 impl Server {
@@ -129,36 +114,6 @@ impl Server {
         self.abandon.cancel();
         self.connections.wait().await;
     }
-
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        // Small answers go out at once; with Nagle's algorithm they wait for a delayed acknowledgement.
-        let _ = stream.set_nodelay(true);
-        let router = self.router.clone();
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            let answer = router.clone().oneshot(request.map(Body::new));
-            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_buf_size(HEAD_MAX)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.finish.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = connection => ended,
-                    () = self.abandon.cancelled() => return,
-                }
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "a connection ended early");
-        }
-    }
 }
 
 /// Half of the descriptors of this process: the other half is for the pipes of calls, which nobody without a key
@@ -172,7 +127,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>) {
     while let Ok(room) = Arc::clone(&server.room).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = Arc::clone(&server).connection(stream, peer);
+                let connection = connection::converse(Arc::clone(&server), stream, peer);
                 server.connections.spawn(async move {
                     connection.await;
                     drop(room);
@@ -189,12 +144,15 @@ async fn accept(listener: TcpListener, server: Arc<Server>) {
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
+    use std::net::SocketAddr;
     use std::sync::atomic::Ordering;
     use std::time::Instant;
 
+    use axum::body::Body;
     use http_body_util::BodyExt;
     use serde_json::{Value, json};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::http::testing::{House, initialize, legacy, modern};

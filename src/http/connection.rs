@@ -1,0 +1,55 @@
+//! One connection, from its acceptance to its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+use super::observe::Peer;
+use super::serve::Server;
+
+/// A request's head must have come by then: whoever is slower keeps a connection for nothing.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Bytes of a request's head at most: keys and protocol headers are short.
+const HEAD_MAX: usize = 64 * 1024;
+
+/// Answers the requests of one peer until it has no more, or until the server is to end.
+pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
+    // Small answers go out at once; with Nagle's algorithm they wait for a delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let router = server.router.clone();
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = server.finish.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = server.abandon.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}
