@@ -17,6 +17,7 @@ use super::client::Client;
 use super::door::Door;
 use super::observe::Origin;
 use super::reply;
+use super::room::Place;
 use crate::policy::Refused;
 use crate::vocab::Secret;
 
@@ -54,7 +55,11 @@ pub(super) async fn authenticate(
     request.headers_mut().remove(header::AUTHORIZATION);
     request.headers_mut().remove(API_KEY);
     request.extensions_mut().insert(Caller { principal, address: client.address, request_id });
-    next.run(request).await
+    // A connection that serves a caller is kept until the answer is sent.
+    match request.extensions_mut().remove::<Arc<Place>>() {
+        Some(place) => reply::holding(place.serve(), next.run(request).await),
+        None => next.run(request).await,
+    }
 }
 
 /// Several keys that differ, or a credential that is no key.

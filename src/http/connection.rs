@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tower::ServiceExt;
 
 use super::observe::Peer;
+use super::room::Seat;
 use super::serve::Server;
 
 /// A request's head must have come by then: whoever is slower keeps a connection for nothing.
@@ -23,13 +24,14 @@ const HEAD: Duration = Duration::from_secs(30);
 /// Bytes of a request's head at most: keys and protocol headers are short.
 const HEAD_MAX: usize = 64 * 1024;
 
-/// Answers the requests of one peer until it has no more, or until the server is to end.
-pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
+/// Answers the requests of one peer until it has no more, its seat is wanted for another, or the server is to end.
+pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
     // Small answers go out at once; with Nagle's algorithm they wait for a delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let router = server.router.clone();
+    let (router, place) = (server.router.clone(), seat.place());
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Arc::clone(&place));
         let answer = router.clone().oneshot(request.map(Body::new));
         async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
     });
@@ -41,6 +43,7 @@ pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: Socke
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = seat.wanted() => return tracing::debug!(%peer, "a connection was ended to make room for another"),
         () = server.finish.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {

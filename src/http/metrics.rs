@@ -68,6 +68,8 @@ pub(super) struct Metrics {
     truncated: IntCounter,
     gaps: IntGauge,
     pub(super) sessions: IntGauge,
+    pub(super) connections: IntGauge,
+    pub(super) evicted: IntCounter,
 }
 
 /// What is known when serving starts and never changes.
@@ -119,6 +121,12 @@ impl Metrics {
                 &registry,
                 "sandbox_gaps",
                 "What the policy asks for and the kernel does not hold; /ready names each.",
+            ),
+            connections: single(&registry, "connections", "Connections that are open."),
+            evicted: counter(
+                &registry,
+                "connections_evicted",
+                "Connections that were ended to make room for another.",
             ),
             registry,
         };
@@ -324,6 +332,8 @@ mod tests {
             "kernos_privileges_dropped 1",
             "kernos_sandbox_gaps 2",
             "kernos_sessions 0",
+            "kernos_connections 0",
+            "kernos_connections_evicted_total 0",
             "kernos_tool_calls_total{outcome=\"exited\",tool=\"shell_execute\"} 0",
             "kernos_tool_calls_in_flight{tool=\"shell_execute\"} 0",
             "kernos_auth_failures_total{reason=\"unknown\"} 0",

@@ -30,6 +30,7 @@ mod progress;
 mod record;
 mod reply;
 mod revoke;
+mod room;
 mod running;
 mod serve;
 mod sessions;

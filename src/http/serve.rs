@@ -7,7 +7,6 @@ use std::time::Duration;
 use axum::Router;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::connection;
 use super::door::Door;
 use super::endpoint::Endpoint;
+use super::room::Room;
 use super::sessions;
 
 /// What running calls are given to end by themselves once kernos is told to stop.
@@ -52,10 +52,11 @@ pub(super) async fn serve_with(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let endpoint = Endpoint::new(&door);
+    let measured = &door.metrics;
     let server = Arc::new(Server {
         router: super::router(&door, &endpoint),
         connections: TaskTracker::new(),
-        room: Arc::new(Semaphore::new(connections_max())),
+        room: Room::new(connections_max(), measured.connections.clone(), measured.evicted.clone()),
         finish: CancellationToken::new(),
         abandon: CancellationToken::new(),
     });
@@ -84,8 +85,7 @@ pub(super) async fn serve_with(
 pub(super) struct Server {
     pub router: Router,
     connections: TaskTracker,
-    /// For so many more; whoever comes later waits in the listener's queue.
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     /// Connections end after the answer that they are at.
     pub finish: CancellationToken,
     /// Connections end at once.
@@ -124,14 +124,11 @@ fn connections_max() -> usize {
 }
 
 async fn accept(listener: TcpListener, server: Arc<Server>) {
-    while let Ok(room) = Arc::clone(&server.room).acquire_owned().await {
+    loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = connection::converse(Arc::clone(&server), stream, peer);
-                server.connections.spawn(async move {
-                    connection.await;
-                    drop(room);
-                });
+                let seat = Arc::clone(&server.room).seat().await;
+                server.connections.spawn(connection::converse(Arc::clone(&server), stream, peer, seat));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -3,12 +3,13 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::client::{Client, Era};
+use crate::client::{Client, Era, plain};
 use crate::daemon::{Daemon, Setup};
 use crate::policy::ALICE;
+use crate::processes::{await_start, marker, with_argument};
 
 #[test]
 fn a_foreign_host_is_refused_and_a_listed_one_is_not() {
@@ -70,6 +71,24 @@ fn connections_without_a_key_take_no_descriptor_from_a_call() {
     // Nobody but root can count the daemon's descriptors. These connections are taken in far less time.
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(client.run(&["echo", "next"]).stdout(), "next\n");
+}
+
+#[test]
+fn connections_without_a_key_keep_no_key_out_and_end_no_call() {
+    let daemon = Setup::new().open_files(64).start();
+    let seconds = marker();
+    let running = daemon.client().begin_run(&["sh", "-c", &format!("sleep {seconds} & wait")]);
+    await_start(&seconds);
+    let idle: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(daemon.address()).unwrap()).collect();
+    for _ in 0..3 {
+        assert_eq!(daemon.client().run(&["echo", "new"]).stdout(), "new\n");
+    }
+    let evicted = "kernos_connections_evicted_total ";
+    let measured = plain(Method::GET, &daemon.url("/metrics"), &[]).body;
+    let evicted = measured.lines().find_map(|line| line.strip_prefix(evicted)).unwrap();
+    assert!((49..=60).contains(&evicted.parse().unwrap()), "of 85 connections 32 have room: {evicted}");
+    assert_eq!(with_argument(&seconds).len(), 1, "the call goes on");
+    drop((running, idle));
 }
 
 #[test]
