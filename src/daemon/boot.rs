@@ -24,7 +24,7 @@ use super::{control, listen, log, notify, pulse, tell};
 use crate::exec::{Executor, Launched};
 use crate::http::{self, Build, Door, Parts, Record};
 use crate::policy::{Account, Host, Policy, Server};
-use crate::sandbox::{Confined, Gap, Identity, Privileged, User};
+use crate::sandbox::{Confined, Gap, Identity, Privileged, User, process};
 use crate::tools::Runner;
 
 /// With no call left the executor ends in moments; kernos does not wait longer for it than this.
@@ -52,6 +52,8 @@ fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Re
     };
     let started = Started::with(&policy);
     let executor = launch(policy.server())?;
+    // After the executor, which hands the lower limit on to commands.
+    process::open_all_files();
     let confined = privileged.confine(daemon(policy.server()).as_ref()).map_err(Error::Confine)?;
     let runtime = runtime()?;
     confined.verify().map_err(Error::Confine)?;

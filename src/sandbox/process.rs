@@ -1,6 +1,7 @@
 //! Attributes of a process that the daemon and the executor both set, without `unsafe` at their places of use.
 
 use nix::sys::prctl;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Error;
 
@@ -14,4 +15,14 @@ pub fn adopt_orphans() -> Result<(), Error> {
 /// [`super::Privileged::confine`] does it too; a process that calls execve(2) has to do it again.
 pub fn hide() -> Result<(), Error> {
     prctl::set_dumpable(false).map_err(|source| Error::Prctl { attribute: "dumpable", source })
+}
+
+/// Lets this process open as many descriptors as it may at all.
+///
+/// The lower, soft limit is for programs that call select(2), which breaks above 1,024 (systemd.exec(5),
+/// `LimitNOFILE=`). So it is raised only where none of them is started any more.
+pub fn open_all_files() {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    // Raising it to the hard limit needs no privilege. Where it is refused all the same, fewer connections fit.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard });
 }

@@ -33,7 +33,7 @@ pub struct Setup {
     mode: u32,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    open_files: Option<u32>,
+    open_files: Option<String>,
 }
 
 impl Setup {
@@ -83,9 +83,9 @@ impl Setup {
         self
     }
 
-    /// Starts it with so many descriptors and no more, by prlimit(1).
-    pub fn open_files(mut self, most: u32) -> Self {
-        self.open_files = Some(most);
+    /// Starts it with so many descriptors, or with a soft and a hard limit, `SOFT:HARD`, by prlimit(1).
+    pub fn open_files(mut self, limit: &str) -> Self {
+        self.open_files = Some(limit.to_owned());
         self
     }
 
@@ -128,11 +128,11 @@ impl Setup {
 
     fn command(&self) -> Command {
         self.write_policy();
-        let mut command = match self.open_files {
+        let mut command = match &self.open_files {
             None => Command::new(binary()),
-            Some(most) => {
+            Some(limit) => {
                 let mut command = Command::new("prlimit");
-                command.arg(format!("--nofile={most}")).arg(binary());
+                command.arg(format!("--nofile={limit}")).arg(binary());
                 command
             }
         };

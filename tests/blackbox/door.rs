@@ -64,7 +64,7 @@ fn a_body_of_countless_values_is_refused_before_they_cost_anything() {
 
 #[test]
 fn connections_without_a_key_take_no_descriptor_from_a_call() {
-    let daemon = Setup::new().open_files(64).start();
+    let daemon = Setup::new().open_files("64").start();
     let client = daemon.client();
     assert_eq!(client.run(&["echo", "first"]).stdout(), "first\n");
     let _idle: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(daemon.address()).unwrap()).collect();
@@ -75,7 +75,7 @@ fn connections_without_a_key_take_no_descriptor_from_a_call() {
 
 #[test]
 fn connections_without_a_key_keep_no_key_out_and_end_no_call() {
-    let daemon = Setup::new().open_files(64).start();
+    let daemon = Setup::new().open_files("64").start();
     let seconds = marker();
     let running = daemon.client().begin_run(&["sh", "-c", &format!("sleep {seconds} & wait")]);
     await_start(&seconds);
@@ -89,6 +89,19 @@ fn connections_without_a_key_keep_no_key_out_and_end_no_call() {
     assert!((49..=60).contains(&evicted.parse().unwrap()), "of 85 connections 32 have room: {evicted}");
     assert_eq!(with_argument(&seconds).len(), 1, "the call goes on");
     drop((running, idle));
+}
+
+#[test]
+fn the_daemon_takes_all_descriptors_that_it_may_and_commands_do_not() {
+    let daemon = Setup::new().open_files("300:5000").start();
+    let limits = |pid: i32| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        limit.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(limits(daemon.pid()), ["5000", "5000"]);
+    assert_eq!(limits(daemon.executor()), ["300", "5000"]);
+    assert_eq!(daemon.client().run(&["sh", "-c", "ulimit -Sn"]).stdout(), "256\n", "as the policy says");
 }
 
 #[test]
