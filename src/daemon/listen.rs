@@ -8,6 +8,10 @@ use listenfd::ListenFd;
 use super::exit::Error;
 use crate::policy::{Access, Listen};
 
+/// As many as can be connected at once, and what the kernel allows by default (`net.core.somaxconn`). The standard
+/// library asks for 128, which a burst of connections fills; whoever comes then tries again after a second.
+const BACKLOG: i32 = 4096;
+
 /// Opens what the policy says, or in its place what the command line says.
 pub fn open(policy: &[Listen], asked: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
     if !asked.is_empty() {
@@ -33,7 +37,9 @@ pub fn permitted(access: &Access, asked: &[SocketAddr]) -> Result<(), Error> {
 fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
     let bound = |address: &SocketAddr| {
         let failed = |source| Error::Listen { address: address.to_string(), source };
-        TcpListener::bind(address).map_err(failed)
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
+        Ok(listener)
     };
     addresses.iter().map(bound).collect()
 }
@@ -64,12 +70,24 @@ pub fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn port_0_becomes_a_real_port() {
         let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         assert_ne!(addresses(&listeners).unwrap()[0].port(), 0);
+    }
+
+    #[test]
+    fn a_burst_of_connections_waits_to_be_accepted() {
+        let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let address = addresses(&listeners).unwrap()[0];
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(900));
+        let connected: io::Result<Vec<_>> = (0..300).map(connect).collect();
+        assert_eq!(connected.unwrap().len(), 300);
     }
 
     #[test]
