@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
@@ -18,16 +19,12 @@ use super::observe::Peer;
 use super::room::Seat;
 use super::serve::Server;
 
-/// A request's head must have come by then: whoever is slower keeps a connection for nothing.
-const HEAD: Duration = Duration::from_secs(30);
-
 /// Bytes of a request's head at most: keys and protocol headers are short.
 const HEAD_MAX: usize = 64 * 1024;
 
 /// Answers the requests of one peer until it has no more, its seat is wanted for another, or the server is to end.
 pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
-    // Small answers go out at once; with Nagle's algorithm they wait for a delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
+    prepare(&stream, server.patience.unread);
     let (router, place) = (server.router.clone(), seat.place());
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
@@ -37,7 +34,7 @@ pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: Socke
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(server.patience.head)
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
@@ -55,4 +52,13 @@ pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: Socke
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection ended early");
     }
+}
+
+/// What the kernel does for a connection. That it cannot is no reason not to serve it.
+fn prepare(stream: &TcpStream, unread: Duration) {
+    // Small answers go out at once; with Nagle's algorithm they wait for a delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    // The connection ends when nothing that was sent is taken for so long, be it that the peer does not read or that
+    // it is gone (tcp(7), TCP_USER_TIMEOUT). It needs no timer here, and does not cut a stream that is silent.
+    let _ = set_tcp_user_timeout(stream, u32::try_from(unread.as_millis()).unwrap_or(u32::MAX));
 }

@@ -17,8 +17,23 @@ use super::endpoint::Endpoint;
 use super::room::Room;
 use super::sessions;
 
-/// What running calls are given to end by themselves once kernos is told to stop.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long peers and calls are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// What running calls are given to end by themselves once kernos is told to stop.
+    pub grace: Duration,
+    /// A request's head must have come by then: whoever is slower keeps a connection for nothing.
+    pub head: Duration,
+    /// A peer that takes nothing of its answer for so long will not take the rest either: a minute outlasts any
+    /// network that comes back.
+    pub unread: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(5), head: Duration::from_secs(30), unread: Duration::from_secs(60) }
+    }
+}
 
 /// What calls that were then ended are given to answer: their processes are killed, which takes moments.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -42,11 +57,11 @@ pub async fn serve(
     door: Arc<Door>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_with(GRACE, listeners, door, shutdown).await
+    serve_with(Patience::default(), listeners, door, shutdown).await
 }
 
 pub(super) async fn serve_with(
-    grace: Duration,
+    patience: Patience,
     listeners: Vec<std::net::TcpListener>,
     door: Arc<Door>,
     shutdown: impl Future<Output = ()>,
@@ -54,6 +69,7 @@ pub(super) async fn serve_with(
     let endpoint = Endpoint::new(&door);
     let measured = &door.metrics;
     let server = Arc::new(Server {
+        patience,
         router: super::router(&door, &endpoint),
         connections: TaskTracker::new(),
         room: Room::new(connections_max(), measured.connections.clone(), measured.evicted.clone()),
@@ -77,12 +93,13 @@ pub(super) async fn serve_with(
 
     shutdown.await;
     accepting.cancel();
-    server.drain(&door, grace).await;
+    server.drain(&door).await;
     Ok(())
 }
 
 /// What the connections share.
 pub(super) struct Server {
+    pub patience: Patience,
     pub router: Router,
     connections: TaskTracker,
     room: Arc<Room>,
@@ -93,12 +110,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    async fn drain(&self, door: &Door, grace: Duration) {
+    async fn drain(&self, door: &Door) {
         self.connections.close();
         door.calls.close();
         door.answers.close();
         self.finish.cancel();
-        if timeout(grace, door.calls.wait()).await.is_err() {
+        if timeout(self.patience.grace, door.calls.wait()).await.is_err() {
             tracing::warn!(calls = door.calls.len(), "calls are still running and are ended now");
         }
         door.stop.cancel();
@@ -156,8 +173,18 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(100);
 
+    fn brief() -> Patience {
+        Patience { grace: SOON, ..Patience::default() }
+    }
+
     /// Sends a request as it would stand on the wire.
     async fn send(address: SocketAddr, request: http::Request<Body>) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        write(&mut stream, request).await;
+        stream
+    }
+
+    async fn write(stream: &mut TcpStream, request: http::Request<Body>) {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let mut head =
@@ -165,10 +192,8 @@ mod tests {
         for (name, value) in &parts.headers {
             let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap());
         }
-        let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
         stream.write_all(&body).await.unwrap();
-        stream
     }
 
     fn sleep_call() -> http::Request<Body> {
@@ -185,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_runs_into_the_drain_is_answered_with_what_it_has() {
         let house = House::new();
-        let (address, stop, served) = house.serve(SOON);
+        let (address, stop, served) = house.serve(brief());
         let mut stream = send(address, sleep_call()).await;
         running(&house).await;
         stop.cancel();
@@ -203,23 +228,18 @@ mod tests {
     #[tokio::test]
     async fn a_closed_connection_ends_its_call() {
         let house = House::new();
-        let (address, _stop, _served) = house.serve(SOON);
+        let (address, _stop, _served) = house.serve(brief());
         let stream = send(address, sleep_call()).await;
         running(&house).await;
         drop(stream);
-        let ended = async {
-            while !house.door.calls.is_empty() {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(Duration::from_secs(5), ended).await.unwrap();
+        until("the end of the call", || house.door.calls.is_empty()).await;
         assert_eq!(house.stage.stopped.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
     async fn idle_connections_and_standing_streams_do_not_hold_the_drain() {
         let house = House::new();
-        let (address, stop, served) = house.serve(SOON);
+        let (address, stop, served) = house.serve(brief());
         let _idle = TcpStream::connect(address).await.unwrap();
         let mut opening = send(address, legacy("alice's key", None, &initialize())).await;
         let mut opened = vec![0; 4096];
@@ -235,5 +255,62 @@ mod tests {
         stop.cancel();
         served.await.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    /// Sends a request whose answer is not read, from a socket that holds little of it.
+    async fn send_and_never_read(address: SocketAddr, request: http::Request<Body>) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        write(&mut stream, request).await;
+        stream
+    }
+
+    async fn until(what: &str, holds: impl Fn() -> bool) {
+        let seen = async {
+            while !holds() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), seen).await.unwrap_or_else(|_| panic!("never seen: {what}"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reader_that_does_not_read_stalls_only_itself_and_not_for_ever() {
+        let house = House::new();
+        let (address, _stop, _served) = house.serve(Patience { unread: SOON * 5, ..brief() });
+        let call = |command: &str| {
+            let call = json!({"name": "shell_execute", "arguments": {"command": [command]}});
+            modern("alice's key", "tools/call", call)
+        };
+        let _unread = send_and_never_read(address, call("yes")).await;
+        until("the end of the call", || {
+            house.measured().contains("outcome=\"exited\",tool=\"shell_execute\"} 1")
+        })
+        .await;
+        assert_eq!(house.door.metrics.connections.get(), 1, "its answer is still on its way");
+        // Alice may run one call at a time: the answer that nobody takes must not count as one.
+        let mut next = send(address, call("echo")).await;
+        let mut begun = [0; 15];
+        timeout(Duration::from_secs(5), next.read_exact(&mut begun)).await.unwrap().unwrap();
+        assert_eq!(&begun, b"HTTP/1.1 200 OK");
+        drop(next);
+        until("the end of the connection", || house.door.metrics.connections.get() == 0).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_may_be_idle_only_so_long_and_a_call_is_not_idle() {
+        let house = House::new();
+        let (address, _stop, _served) = house.serve(Patience { head: SOON, ..brief() });
+        let calling = send(address, sleep_call()).await;
+        let mut idle = send(address, modern("alice's key", "tools/list", json!({}))).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(Duration::from_secs(5), idle.read_to_end(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+        assert_eq!(timeout(Duration::from_secs(5), silent.read(&mut [0])).await.unwrap().unwrap(), 0);
+        sleep(SOON * 3).await;
+        assert_eq!(house.door.calls.len(), 1);
+        drop(calling);
     }
 }

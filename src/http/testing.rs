@@ -20,6 +20,7 @@ use tower::ServiceExt;
 use super::call::Caller;
 use super::endpoint::Endpoint;
 use super::observe::Peer;
+use super::serve::Patience;
 use super::sessions::Sessions;
 use super::{Build, Door, Parts, Record, Sink};
 use crate::exec::{self, Captured, Ended, Outcome, Source, StageEnd, StageOutcome, Stop, Watch};
@@ -29,8 +30,8 @@ use crate::vocab::Secret;
 
 pub(super) const MODERN: &str = "2026-07-28";
 
-/// `cat` gives its standard input back, `sleep` waits to be stopped, `seq` does too and counts aloud, `boom` panics;
-/// the rest exits with 0.
+/// `cat` gives its standard input back, `yes` more than the kernel holds for a peer, `sleep` waits to be stopped, `seq`
+/// does too and counts aloud, `boom` panics; the rest exits with 0.
 #[derive(Default)]
 pub(super) struct Stage {
     pub stopped: AtomicUsize,
@@ -48,6 +49,7 @@ impl Runner for Stage {
             let program = plan.pipelines().next().unwrap().1.stages()[0].argv()[0].clone();
             let (ended, head) = match program.as_str() {
                 "cat" => (Ended::Exited(0), stdin),
+                "yes" => (Ended::Exited(0), b"y\n".repeat(4 << 20)),
                 "sleep" => {
                     let why = stop.await;
                     self.stopped.fetch_add(1, Ordering::SeqCst);
@@ -103,14 +105,17 @@ impl House {
         Self::recorded(tables, Record::new(Sink::Text, false, None))
     }
 
-    /// Serves on a port of its own until told to stop, with this grace.
-    pub(super) fn serve(&self, grace: Duration) -> (std::net::SocketAddr, CancellationToken, JoinHandle<()>) {
+    /// Serves on a port of its own until told to stop.
+    pub(super) fn serve(
+        &self,
+        patience: Patience,
+    ) -> (std::net::SocketAddr, CancellationToken, JoinHandle<()>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (door, stop) = (Arc::clone(&self.door), CancellationToken::new());
         let shutdown = stop.clone().cancelled_owned();
         let served = async move {
-            super::serve::serve_with(grace, vec![listener], door, shutdown).await.unwrap();
+            super::serve::serve_with(patience, vec![listener], door, shutdown).await.unwrap();
         };
         (address, stop, tokio::spawn(served))
     }
@@ -181,10 +186,11 @@ concurrent = 1
 [command.cat]
 [command.sleep]
 [command.seq]
+[command.yes]
 [command.boom]
 [profile.dev]
 tools = ["shell_execute"]
-commands = ["echo", "cat", "sleep", "seq", "boom"]
+commands = ["echo", "cat", "sleep", "seq", "yes", "boom"]
 roots = { work = "rw" }
 [profile.none]
 tools = ["kasm:read"]
