@@ -1,4 +1,4 @@
-//! A request's body while it is read: how long it takes, and how many values it holds.
+//! A request's body while it is read: how long it takes, how many values it holds, and whether it is whole.
 //!
 //! Values are counted before anybody makes them: a value of two bytes on the wire, such as `0,`, costs two hundred in memory once it is parsed, so that a bound on
 //! bytes alone bounds nothing. Not a parser: what is no JSON is left to one. Nor a bound on bytes, which rmcp has.
@@ -30,15 +30,17 @@ pub(super) struct Bounded {
 
 /// Why a body has broken off, if it has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fault(Arc<OnceLock<Excess>>);
+pub(super) struct Fault(Arc<OnceLock<Flaw>>);
 
-/// What there was too much of.
+/// What is wrong with a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Excess {
+pub(super) enum Flaw {
     #[error("Request Timeout: a body has {} seconds to come", WITHIN.as_secs())]
     Time,
     #[error("Payload Too Large: more than {VALUES_MAX} values in one request")]
     Values,
+    #[error("Bad Request: the body does not have the length or the chunks that its head announces")]
+    Framing,
 }
 
 /// Where the next byte stands.
@@ -50,16 +52,17 @@ enum Text {
 }
 
 impl Fault {
-    pub(super) fn excess(&self) -> Option<Excess> {
+    pub(super) fn flaw(&self) -> Option<Flaw> {
         self.0.get().copied()
     }
 }
 
-impl Excess {
+impl Flaw {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Time => StatusCode::REQUEST_TIMEOUT,
             Self::Values => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Framing => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -75,9 +78,9 @@ impl Bounded {
         (Self { body, late, values: 0, text: Text::Outside, fault: fault.clone() }, fault)
     }
 
-    fn break_off(&self, excess: Excess) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let _ = self.fault.0.set(excess);
-        Poll::Ready(Some(Err(axum::Error::new(excess))))
+    fn break_off(&self, flaw: Flaw) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let _ = self.fault.0.set(flaw);
+        Poll::Ready(Some(Err(axum::Error::new(flaw))))
     }
 
     /// Counts what begins a list or an object, or the next member of one.
@@ -106,16 +109,16 @@ impl HttpBody for Bounded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.late.as_mut().poll(context).is_ready() {
-            return self.break_off(Excess::Time);
+            return self.break_off(Flaw::Time);
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(bytes) = frame.data_ref()
-        {
-            self.count(bytes);
+        match &frame {
+            Some(Ok(frame)) => self.count(frame.data_ref().map_or(&[], |bytes| bytes)),
+            Some(Err(_)) => return self.break_off(Flaw::Framing),
+            None => {}
         }
         if self.values > VALUES_MAX {
-            return self.break_off(Excess::Values);
+            return self.break_off(Flaw::Values);
         }
         Poll::Ready(frame)
     }
@@ -148,7 +151,7 @@ mod tests {
         let never = Body::from_stream(futures::stream::pending::<Result<Bytes, axum::Error>>());
         let (body, fault) = Bounded::within(Duration::from_millis(10), never);
         assert!(body.collect().await.is_err());
-        assert_eq!(fault.excess(), Some(Excess::Time));
+        assert_eq!(fault.flaw(), Some(Flaw::Time));
     }
 
     #[tokio::test]

@@ -35,6 +35,7 @@ pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: Socke
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(server.patience.head)
+        .max_header_size(HEAD_MAX)
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);

@@ -66,8 +66,8 @@ pub(super) async fn answer(
     let (parts, body) = request.into_parts();
     let (body, fault) = Bounded::of(body);
     let response = typed(endpoint.service.handle(Request::from_parts(parts, body)).await.map(Body::new));
-    if let Some(excess) = fault.excess() {
-        return reply::text(excess.status(), excess.to_string());
+    if let Some(flaw) = fault.flaw() {
+        return reply::text(flaw.status(), flaw.to_string());
     }
     if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
         && !sessions.bind(id, &caller)

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 /// Why a request is turned away.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stranger {
-    /// It has no Host, or one that is no host.
-    #[error("the Host header is missing or malformed")]
+    /// It has no Host, several, or one that is no host.
+    #[error("the Host header is missing, malformed, or there twice")]
     NoHost,
     /// It was meant for somebody else.
     #[error("this host is not known by the name `{0}`: add it to `hosts` under [server]")]
@@ -19,6 +19,16 @@ pub(super) enum Stranger {
     /// A web page made it.
     #[error("web pages of `{0}` may not call: add it to `origins` under [server]")]
     Origin(String),
+}
+
+impl Stranger {
+    /// RFC 9112, 3.2: without one Host a request is malformed.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoHost => StatusCode::BAD_REQUEST,
+            Self::Host(_) | Self::Origin(_) => StatusCode::FORBIDDEN,
+        }
+    }
 }
 
 /// Who may be called, and by which pages.

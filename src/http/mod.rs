@@ -86,7 +86,9 @@ async fn meant_for_us(State(door): State<Arc<Door>>, request: Request, next: Nex
         listening: &door.listening,
     };
     if let Err(stranger) = guard.admits(request.uri(), request.headers()) {
-        return reply::text(StatusCode::FORBIDDEN, format!("Forbidden: {stranger}"));
+        let status = stranger.status();
+        let reason = status.canonical_reason().unwrap_or_default();
+        return reply::text(status, format!("{reason}: {stranger}"));
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = match guard::preflight(request.method(), request.headers()) {

@@ -33,3 +33,4 @@ mod reload;
 mod service;
 mod users;
 mod welcome;
+mod wire;
