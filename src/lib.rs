@@ -5,7 +5,7 @@
 //! | floor | folder | its job |
 //! |---|---|---|
 //! | F7 | [`daemon`] | command line, boot order, logging, exit codes |
-//! | F6 | [`http`] | router, authentication, the MCP handler, probes, metrics, audit |
+//! | F6 | [`http`] | connections and TLS, router, authentication, the MCP handler, probes, metrics, audit |
 //! | F5 | [`tools`] | what an agent can call |
 //! | F4 | [`exec`] | an authorised [`policy::Plan`] becomes an [`exec::Outcome`] |
 //! | F3 | [`sandbox`] | what the kernel holds: users, capabilities |

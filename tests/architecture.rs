@@ -25,11 +25,13 @@ struct Place {
     never: &'static [&'static str],
 }
 
-const PLACES: [Place; 11] = [
+const PLACES: [Place; 13] = [
     only("axum", &["http/"]),
     only("clap", &["daemon/"]),
     only("prometheus", &["http/"]),
     only("rmcp", &["http/"]),
+    only("tokio_rustls", &["http/"]),
+    only("webpki", &["http/"]),
     only("toml", &["policy/"]),
     only("caps", &["sandbox/"]),
     only("nix", &["sandbox/", "exec/", "daemon/"]),

@@ -96,13 +96,15 @@ async fn run(booted: Booted, arguments: &Serve, chosen: &Chosen) -> Result<(), E
         listening: listening.clone(),
         gaps,
     });
-    for address in listening.iter().filter(|address| !address.ip().to_canonical().is_loopback()) {
+    let tls = door.policy().server().tls.is_some();
+    for address in listening.iter().filter(|address| !tls && !address.ip().to_canonical().is_loopback()) {
         tracing::warn!(
-            "keys and answers cross the network in the clear at {address}: put a proxy that ends TLS in front"
+            "keys and answers cross the network in the clear at {address}: write `tls` under [server], or put a proxy \
+             that ends TLS in front"
         );
     }
     let places = listening.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    tracing::info!(uid = confined.uid(), executor = executor.pid(), "serving on {places}");
+    tracing::info!(uid = confined.uid(), executor = executor.pid(), tls, "serving on {places}");
     let steward = Arc::new(Steward {
         door: Arc::clone(&door),
         started,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::exit::Error;
 use super::host::{self, ThisHost};
 use super::policy_file;
-use crate::policy::{Account, Found, Host, Missing, Policy};
+use crate::policy::{Account, Finding, Found, Host, Missing, Policy, Tls};
 use crate::vocab::{AbsPath, Secret};
 
 /// Where systemd puts the credentials of the packaged unit (systemd.exec(5)): who reloads it is not told.
@@ -101,6 +101,10 @@ impl Host for Again<'_> {
         self.secret(&SecretName::File(path.clone())).unwrap_or_else(|| ThisHost.secret_file(path))
     }
 
+    fn examine(&self, tls: &Tls) -> Result<Vec<Finding>, Finding> {
+        ThisHost.examine(tls)
+    }
+
     fn variable(&self, name: &str) -> Option<String> {
         ThisHost.variable(name)
     }
@@ -159,6 +163,10 @@ impl Host for Opening {
 
     fn secret_file(&self, path: &AbsPath) -> Result<Secret, Missing> {
         self.open(SecretName::File(path.clone()), path.as_path())
+    }
+
+    fn examine(&self, tls: &Tls) -> Result<Vec<Finding>, Finding> {
+        ThisHost.examine(tls)
     }
 
     fn variable(&self, name: &str) -> Option<String> {

@@ -3,15 +3,17 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 use nix::libc;
 use nix::unistd::{Gid, Uid, getgroups};
 
+use crate::http;
 use crate::policy::program::Pinned;
 use crate::policy::program::Program;
-use crate::policy::{Account, Found, Host, Missing};
+use crate::policy::{Account, Finding, Found, Host, Missing, Tls, TlsPart};
 use crate::sandbox::{Identity, User, program};
 use crate::vocab::{AbsPath, Chain, Secret};
 
@@ -77,6 +79,12 @@ impl Host for ThisHost {
         secret(path.as_path())
     }
 
+    fn examine(&self, tls: &Tls) -> Result<Vec<Finding>, Finding> {
+        let mut doubts = http::examine(tls, SystemTime::now())?;
+        doubts.extend(exposed(&tls.key.path));
+        Ok(doubts)
+    }
+
     fn variable(&self, name: &str) -> Option<String> {
         env::var(name).ok()
     }
@@ -131,6 +139,16 @@ fn contents(mut file: &File) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is longer than a secret can be"));
     }
     Ok(text)
+}
+
+/// Whether everybody on the host can read a private key.
+fn exposed(key: &AbsPath) -> Option<Finding> {
+    let everybody = fs::metadata(key).ok()?.mode() & nix::libc::S_IROTH != 0;
+    everybody.then(|| Finding {
+        part: TlsPart::Key,
+        what: "everybody on this host can read this file".to_owned(),
+        remedy: format!("chmod o-r {key}"),
+    })
 }
 
 fn missing(error: &dyn std::error::Error) -> Missing {

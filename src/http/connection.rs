@@ -1,57 +1,93 @@
 //! One connection, from its acceptance to its end.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::observe::Peer;
-use super::room::Seat;
+use super::room::{Place, Seat};
 use super::serve::Server;
+use super::tls::{self, Opened};
 
 /// Bytes of a request's head at most: keys and protocol headers are short.
 const HEAD_MAX: usize = 64 * 1024;
 
-/// Answers the requests of one peer until it has no more, its seat is wanted for another, or the server is to end.
-pub(super) async fn converse(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
+type Ended = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// Serves one peer until it has no more requests, its seat is wanted for another, or the server is to end.
+pub(super) async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
     prepare(&stream, server.patience.unread);
-    let (router, place) = (server.router.clone(), seat.place());
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(Arc::clone(&place));
-        let answer = router.clone().oneshot(request.map(Body::new));
-        async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(server.patience.head)
-        .max_header_size(HEAD_MAX)
-        .max_buf_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = seat.wanted() => return tracing::debug!(%peer, "a connection was ended to make room for another"),
-        () = server.finish.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = server.abandon.cancelled() => return,
-            }
-        }
+        ended = open(&server, stream, peer, &seat) => ended,
+        () = seat.wanted() => Err("it made room for another".into()),
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}
+
+async fn open(server: &Server, stream: TcpStream, peer: SocketAddr, seat: &Seat) -> Ended {
+    let connection = Connection { server, peer, place: seat.place() };
+    let Some(acceptor) = server.door.tls() else {
+        return connection.converse(stream, &server.router).await;
+    };
+    let opened = tokio::select! {
+        opened = timeout(server.patience.handshake, tls::open(&acceptor, stream)) => opened??,
+        () = server.finish.cancelled() => return Ok(()),
+    };
+    match opened {
+        Opened::Secured(stream) => connection.converse(stream, &server.router).await,
+        Opened::InTheClear(stream) => connection.converse(stream, &server.in_the_clear).await,
+        Opened::Closed => Ok(()),
+    }
+}
+
+struct Connection<'s> {
+    server: &'s Server,
+    peer: SocketAddr,
+    place: Arc<Place>,
+}
+
+impl Connection<'_> {
+    /// Answers requests until there are no more.
+    async fn converse<I: AsyncRead + AsyncWrite + Unpin>(self, stream: I, router: &Router) -> Ended {
+        let Self { server, peer, place } = self;
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(Arc::clone(&place));
+            let answer = router.clone().oneshot(request.map(Body::new));
+            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(server.patience.head)
+            .max_header_size(HEAD_MAX)
+            .max_buf_size(HEAD_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return Ok(ended?),
+            () = server.finish.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            ended = connection => Ok(ended?),
+            () = server.abandon.cancelled() => Ok(()),
+        }
     }
 }
 

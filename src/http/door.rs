@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,6 +13,7 @@ use super::metrics::{Build, Metrics};
 use super::record::Record;
 use super::running::Running;
 use super::sessions::Sessions;
+use super::tls;
 use crate::policy::Policy;
 use crate::tools::Runner;
 
@@ -33,8 +35,16 @@ pub struct Parts {
 
 /// The policy of a moment, and what of it is not held, one sentence each.
 pub(super) struct Served {
-    pub(super) policy: Arc<Policy>,
-    pub(super) gaps: Vec<String>,
+    policy: Arc<Policy>,
+    gaps: Vec<String>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Served {
+    pub(super) fn new(policy: Arc<Policy>, gaps: Vec<String>) -> Self {
+        let acceptor = |tls| tls::acceptor(tls).expect("the host has tried it while the policy was compiled");
+        Self { tls: policy.server().tls.as_ref().map(acceptor), policy, gaps }
+    }
 }
 
 /// The state behind every route.
@@ -66,7 +76,7 @@ impl Door {
         let environment = policy.server().environment.clone();
         let metrics = Metrics::new(&build, environment, &record, gaps.len());
         Arc::new(Self {
-            served: RwLock::new(Served { policy, gaps }),
+            served: RwLock::new(Served::new(policy, gaps)),
             runner,
             sessions: Arc::new(Sessions::new(metrics.sessions.clone())),
             metrics,
@@ -103,7 +113,12 @@ impl Door {
         self.served.read().unwrap_or_else(PoisonError::into_inner).gaps.clone()
     }
 
-    /// Takes another policy for all requests from now on.
+    /// What opens the next connection; `None` where the policy has no certificate.
+    pub(super) fn tls(&self) -> Option<TlsAcceptor> {
+        self.served.read().unwrap_or_else(PoisonError::into_inner).tls.clone()
+    }
+
+    /// Takes another policy for all requests, and its certificate for all connections, from now on.
     pub(super) fn serve(&self, served: Served) {
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
     }

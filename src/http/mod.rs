@@ -38,6 +38,7 @@ mod sessions;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, get};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 pub use door::{Door, Parts};
 pub use journal::{Journal, SOCKET as JOURNAL_SOCKET};
@@ -54,9 +55,22 @@ pub use metrics::Build;
 pub use now::{CallNow, Stopped};
 pub use record::{Record, Sink};
 pub use serve::serve;
+pub use tls::examine;
 
 use endpoint::Endpoint;
 use guard::Guard;
+
+/// What is answered to whoever does not speak the TLS that is spoken here.
+fn in_the_clear(door: &Arc<Door>) -> Router {
+    let refuse = || async {
+        let text = "Bad Request: this port speaks TLS: use https://. A key that was just sent has crossed the network \
+            in the clear";
+        let mut response = reply::text(StatusCode::BAD_REQUEST, text);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    };
+    Router::new().fallback(refuse).layer(from_fn_with_state(Arc::clone(door), observe::observe))
+}
 
 /// Every route with its layers, the outermost last.
 fn router(door: &Arc<Door>, endpoint: &Endpoint) -> Router {

@@ -22,7 +22,7 @@ impl Door {
     /// Serves another policy from now on, with what of it is not held, and tells how many running calls that ended.
     pub async fn replace_policy(self: &Arc<Self>, policy: Policy, gaps: Vec<String>) -> usize {
         self.metrics.gaps(gaps.len());
-        self.serve(Served { policy: Arc::new(policy), gaps });
+        self.serve(Served::new(Arc::new(policy), gaps));
         self.revoke().await
     }
 

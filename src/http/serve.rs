@@ -22,6 +22,8 @@ use super::sessions;
 pub(super) struct Patience {
     /// What running calls are given to end by themselves once kernos is told to stop.
     pub grace: Duration,
+    /// A handshake of TLS takes some round trips and moments of computing.
+    pub handshake: Duration,
     /// A request's head must have come by then: whoever is slower keeps a connection for nothing.
     pub head: Duration,
     /// A peer that takes nothing of its answer for so long will not take the rest either: a minute outlasts any
@@ -31,7 +33,12 @@ pub(super) struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(5), head: Duration::from_secs(30), unread: Duration::from_secs(60) }
+        Self {
+            grace: Duration::from_secs(5),
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            unread: Duration::from_secs(60),
+        }
     }
 }
 
@@ -71,6 +78,8 @@ pub(super) async fn serve_with(
     let server = Arc::new(Server {
         patience,
         router: super::router(&door, &endpoint),
+        in_the_clear: super::in_the_clear(&door),
+        door: Arc::clone(&door),
         connections: TaskTracker::new(),
         room: Room::new(connections_max(), measured.connections.clone(), measured.evicted.clone()),
         finish: CancellationToken::new(),
@@ -93,14 +102,17 @@ pub(super) async fn serve_with(
 
     shutdown.await;
     accepting.cancel();
-    server.drain(&door).await;
+    server.drain().await;
     Ok(())
 }
 
 /// What the connections share.
 pub(super) struct Server {
     pub patience: Patience,
+    pub door: Arc<Door>,
     pub router: Router,
+    /// For connections that do not speak TLS where it is spoken.
+    pub in_the_clear: Router,
     connections: TaskTracker,
     room: Arc<Room>,
     /// Connections end after the answer that they are at.
@@ -110,7 +122,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    async fn drain(&self, door: &Door) {
+    async fn drain(&self) {
+        let door = &self.door;
         self.connections.close();
         door.calls.close();
         door.answers.close();
@@ -145,7 +158,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let seat = Arc::clone(&server.room).seat().await;
-                server.connections.spawn(connection::converse(Arc::clone(&server), stream, peer, seat));
+                server.connections.spawn(connection::serve(Arc::clone(&server), stream, peer, seat));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

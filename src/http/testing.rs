@@ -1,6 +1,7 @@
 //! A door with a stand-in for the executor, and requests to it.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -212,6 +213,12 @@ pub(super) fn caller(policy: &Policy, key: &str) -> Caller {
 /// Alice's own table.
 pub(super) fn alice() -> String {
     format!("[key.alice]\nsha256 = \"{}\"\nprofile = \"dev\"\n", digest("alice's key"))
+}
+
+/// The policy of [`House::new`] with a certificate in PEM and its key.
+pub(super) fn policy_with_tls(certificate: &Path, key: &Path) -> Policy {
+    let tls = format!("[server]\ntls = {{ certificate = {certificate:?}, key = {key:?} }}\n");
+    testing::policy(&format!("{}{}", FRAME.replace("[server]\n", &tls), digest_of_bob()))
 }
 
 fn digest_of_bob() -> String {

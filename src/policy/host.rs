@@ -1,6 +1,7 @@
 //! What a policy must know of the host, as a trait: this floor does no I/O itself.
 
 use super::program::Program;
+use super::tls::{Finding, Tls};
 use crate::vocab::{AbsPath, Secret};
 
 /// A user of the host, with the groups that a process of theirs gets.
@@ -49,6 +50,10 @@ pub trait Host {
 
     /// The content of a file that holds a secret, without its last line break.
     fn secret_file(&self, path: &AbsPath) -> Result<Secret, Missing>;
+
+    /// Tries whether a certificate and its key can be served: what makes that doubtful, or what makes it impossible.
+    /// What is impossible is never served.
+    fn examine(&self, tls: &Tls) -> Result<Vec<Finding>, Finding>;
 
     /// A variable of the environment that the daemon was started with.
     fn variable(&self, name: &str) -> Option<String>;

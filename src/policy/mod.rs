@@ -19,6 +19,7 @@ mod succession;
 mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls;
 
 pub use access::{Access, Anonymous, Key, Lapse, Principal, Refused};
 pub use compile::{
@@ -34,6 +35,7 @@ pub use plan::Plan;
 pub use presets::{DEFAULT, PRESETS};
 pub use reach::Reach;
 pub use rule::{Network, Origin, Rule, RuleId};
+pub use tls::{Finding, Pem, Tls, TlsPart};
 
 use std::sync::Arc;
 
@@ -55,7 +57,7 @@ pub struct Policy {
 /// Something that the policy says and that is not held.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Gap {
-    /// One word: `files`, `programs`, `network`, `spending`, `signals`, `users`, `tls`, `kasm`.
+    /// One word: `files`, `programs`, `network`, `spending`, `signals`, `users`, `kasm`.
     pub code: &'static str,
     /// What is not held.
     pub what: &'static str,

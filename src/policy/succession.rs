@@ -14,7 +14,7 @@ impl Policy {
             ("server.run_as", server.executor != other.executor),
             ("server.environment", server.environment != other.environment),
             ("server.sandbox", server.sandbox != other.sandbox),
-            ("server.tls", server.tls != other.tls),
+            ("server.tls", server.tls.is_some() != other.tls.is_some()),
             ("log", self.log != next.log),
         ];
         let settled = changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned());

@@ -1,10 +1,13 @@
 //! A host for tests, and policies on it.
 
 use super::program::{FileId, Pinned, Program};
-use super::{Account, Compiled, Found, Host, KnownTool, Missing, Policy, Source, compile};
+use super::{
+    Account, Compiled, Finding, Found, Host, KnownTool, Missing, Policy, Source, Tls, TlsPart, compile,
+};
 use crate::vocab::{AbsPath, Secret};
 
-/// A host with a program for every name but `run-captured`, and every directory but `/missing`.
+/// A host with a program for every name but `run-captured`, and every directory and file but `/missing`.
+/// A file holds what a test has put there, else its own path; a certificate is doubted or refused if its path says so.
 pub(crate) struct FakeHost {
     pub(crate) root: bool,
 }
@@ -58,7 +61,20 @@ impl Host for FakeHost {
     }
 
     fn secret_file(&self, path: &AbsPath) -> Result<Secret, Missing> {
-        Ok(Secret::new(path.as_str()))
+        match path.as_str() {
+            "/missing" => Err(Missing("/missing: there is no such file".to_owned())),
+            path => Ok(Secret::new(std::fs::read_to_string(path).unwrap_or_else(|_| path.to_owned()))),
+        }
+    }
+
+    fn examine(&self, tls: &Tls) -> Result<Vec<Finding>, Finding> {
+        let finding =
+            |part, what: &str| Finding { part, what: what.to_owned(), remedy: "another one".to_owned() };
+        match (tls.certificate.path.as_str(), tls.key.path.as_str()) {
+            (_, "/other-key") => Err(finding(TlsPart::Key, "it is the key of another certificate")),
+            ("/expired", _) => Ok(vec![finding(TlsPart::Certificate, "it has expired")]),
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn variable(&self, name: &str) -> Option<String> {

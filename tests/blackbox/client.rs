@@ -11,6 +11,10 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::processes::PATIENCE;
 
@@ -94,14 +98,14 @@ impl Client {
 
     /// A client that presents nothing, and has no session yet.
     pub fn without_key(url: &str, era: Era) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(PATIENCE * 2)
-            .build()
-            .expect("no option is impossible");
-        let headers = HeaderMap::new();
+        let (http, headers) = (http(None), HeaderMap::new());
         Self { http, url: url.to_owned(), era, headers, session: None, next: AtomicU64::new(1) }
+    }
+
+    /// Trusts this certificate, in PEM, and no other.
+    pub fn trusting(mut self, certificate: &str) -> Self {
+        self.http = http(Some(certificate));
+        self
     }
 
     /// Sends this header with every request.
@@ -364,6 +368,27 @@ impl Answer {
         assert!(self.is_error, "this was to be refused: {self:?}");
         &self.text
     }
+}
+
+fn http(trusted: Option<&str>) -> reqwest::Client {
+    let mut roots = RootCertStore::empty();
+    if let Some(pem) = trusted {
+        roots
+            .add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("it is PEM"))
+            .expect("it can be read");
+    }
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has suites for both")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(PATIENCE * 2)
+        .tls_backend_preconfigured(tls)
+        .build()
+        .expect("no option is impossible")
 }
 
 /// A plain request without any of the protocol's headers.

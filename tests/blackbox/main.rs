@@ -31,6 +31,7 @@ mod programs;
 mod progress;
 mod reload;
 mod service;
+mod tls;
 mod users;
 mod welcome;
 mod wire;

@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::Compiler;
 use crate::policy::document::{Choice, Field, FromValue, NameOrNumber, OneOrMany, Table};
 use crate::policy::host::Account;
-use crate::vocab::AbsPath;
+use crate::policy::tls::Tls;
 
 /// Where kernos listens, as whom it runs, and whom it believes.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ pub struct Server {
     pub environment: Option<String>,
     /// How much must be held by the kernel.
     pub sandbox: Sandbox,
-    /// Whether `tls` is set.
-    pub tls: bool,
+    /// What listeners prove themselves with; `None` where they speak in the clear.
+    pub tls: Option<Tls>,
 }
 
 /// One address to listen at.
@@ -139,15 +139,7 @@ impl Compiler<'_> {
         let listen = self.listen(&table);
         let (daemon, executor) = self.users(&table);
         let sandbox = self.sandbox(&table);
-        let tls = table.table("tls").map(|tls| {
-            let _ = (tls.read::<AbsPath>("certificate"), tls.read::<AbsPath>("key"));
-            tls.finish();
-            self.notes.warning(
-                &tls.span,
-                "`tls` is not served by this version",
-                "put a proxy that ends TLS in front",
-            );
-        });
+        let tls = self.tls(&table);
         let plain = |list: Option<Vec<Spanned<String>>>| {
             list.unwrap_or_default().into_iter().map(Spanned::into_inner).collect::<Vec<_>>()
         };
@@ -165,7 +157,7 @@ impl Compiler<'_> {
                 .collect(),
             environment: table.read("environment"),
             sandbox,
-            tls: tls.is_some(),
+            tls,
         };
         table.finish();
         Some(server)
@@ -180,13 +172,14 @@ impl Compiler<'_> {
         if listen.is_empty() && self.notes.errors() == errors {
             self.notes.error(&span, "`server.listen` is empty", "for example [\"127.0.0.1:22021\"]");
         }
-        for address in listen.iter().filter(|address| {
+        let in_the_clear = |address: &&Spanned<Listen>| {
             matches!(address.get_ref(), Listen::Address(_)) && !address.get_ref().is_local()
-        }) {
+        };
+        for address in listen.iter().filter(|_| table.place("tls").is_none()).filter(in_the_clear) {
             self.notes.warning(
                 &address.span(),
                 "keys and answers cross the network in the clear at this address",
-                "listen at 127.0.0.1 behind a proxy that ends TLS",
+                "write `tls` under [server], or listen at 127.0.0.1 behind a proxy that ends TLS",
             );
         }
         listen.into_iter().map(Spanned::into_inner).collect()

@@ -351,6 +351,42 @@ fn open_access_on_a_public_address_is_an_error() {
 }
 
 #[test]
+fn an_address_that_others_can_reach_is_in_the_clear_without_tls() {
+    let text = FRAME.replace("[server]", "[server]\nlisten = [\"192.0.2.1:443\", \"127.0.0.1:22021\"]");
+    assert_eq!(
+        messages(&format!("{text}[profile.dev]\n")),
+        ["keys and answers cross the network in the clear at this address"]
+    );
+}
+
+fn said_of_tls(certificate: &str, key: &str) -> Vec<String> {
+    let tls =
+        format!("[server]\nlisten = [\"192.0.2.1:443\"]\ntls = {{ certificate = \"{certificate}\"{key} }}");
+    let text = FRAME.replace("[server]", &tls);
+    let diagnostics = compiled(&format!("{text}[profile.dev]\n")).diagnostics;
+    diagnostics.into_iter().map(|one| format!("{}: {}", one.column, one.message)).collect()
+}
+
+#[test]
+fn a_certificate_and_its_key_are_tried_and_told_where_they_stand() {
+    assert_eq!(said_of_tls("/cert", ", key = \"/key\""), [""; 0], "nor is anything in the clear");
+    assert_eq!(said_of_tls("/expired", ", key = \"/key\""), ["23: `server.tls.certificate`: it has expired"]);
+    assert_eq!(
+        said_of_tls("/expired", ", key = \"/other-key\""),
+        ["41: `server.tls.key`: it is the key of another certificate"]
+    );
+    assert_eq!(
+        said_of_tls("/missing", ", key = \"/missing\""),
+        [
+            "23: `server.tls.certificate`: /missing: there is no such file",
+            "41: `server.tls.key`: /missing: there is no such file",
+        ]
+    );
+    assert_eq!(said_of_tls("/cert", ""), ["1: [server.tls] has no `key`"]);
+    assert_eq!(said_of_tls("/cert", ", keys = \"/key\"")[1..], ["32: unknown key `keys` in [server.tls]"]);
+}
+
+#[test]
 fn two_keys_are_never_the_same() {
     let same = "[profile.dev]\n[key.bob]\nprofile = \"dev\"\n\
         sha256 = \"0000000000000000000000000000000000000000000000000000000000000001\"\n";
