@@ -1,4 +1,4 @@
-//! How often and how many at once: each key has its own budget.
+//! How often and how many at once, of calls and of requests: each key has its own budget.
 //!
 //! Calls beyond `concurrent` wait in a queue of a bounded length; what does not fit is refused at once, with
 //! the limit named, because an agent that waits without knowing only tries again.
@@ -10,8 +10,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::policy::Grant;
+
 /// Waiting calls for each that runs: enough for a burst, few enough that the last one waits for four others.
 const QUEUE: usize = 4;
+
+/// Requests of one key under way, however few calls it may make at once: what is no call costs little.
+const REQUESTS_LEAST: usize = 64;
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,13 @@ pub(super) enum Exhausted {
         "this key may run {concurrent} calls at once and have {queue} more waiting: try again when one has ended"
     )]
     Concurrent { concurrent: usize, queue: usize },
+}
+
+/// Too many requests whose body is still to come, or whose answer is still to be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Too Many Requests: this key has {most} under way, so read their answers first")]
+pub(super) struct Crowded {
+    most: usize,
 }
 
 fn seconds(duration: Duration) -> String {
@@ -60,7 +72,25 @@ pub(super) struct Budget {
     /// When the next call would be on time, were they evenly spread (GCRA).
     next: Mutex<Instant>,
     slots: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
     waiting: AtomicUsize,
+}
+
+impl Terms {
+    /// What a grant says.
+    pub(super) fn of(grant: &Grant) -> Self {
+        Self {
+            rate: grant.rate().map(|rate| (rate.calls, rate.per)),
+            concurrent: usize::try_from(grant.concurrent()).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Requests at once: each call that may run or wait, and as many whose answers are on their way. A request whose
+    /// answer nobody reads holds memory as one that runs does.
+    fn requests(self) -> usize {
+        let calls = self.concurrent.saturating_mul(1 + QUEUE);
+        calls.saturating_mul(2).clamp(REQUESTS_LEAST, Semaphore::MAX_PERMITS)
+    }
 }
 
 impl Budgets {
@@ -84,6 +114,7 @@ impl Budget {
             terms,
             next: Mutex::new(Instant::now()),
             slots: Arc::new(Semaphore::new(terms.concurrent.max(1))),
+            requests: Arc::new(Semaphore::new(terms.requests())),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -91,6 +122,12 @@ impl Budget {
     /// Counts a call against the rate, whatever becomes of it.
     pub(super) fn count(&self) -> Result<(), Exhausted> {
         self.on_time(Instant::now())
+    }
+
+    /// Counts a request as under way until the value is dropped.
+    pub(super) fn request(&self) -> Result<OwnedSemaphorePermit, Crowded> {
+        let most = self.terms.requests();
+        Arc::clone(&self.requests).try_acquire_owned().map_err(|_| Crowded { most })
     }
 
     /// A slot to run in, waiting for one where the queue has room.

@@ -85,12 +85,7 @@ impl Door {
         if self.lapse(caller).is_some() {
             return Reply::revoked();
         }
-        let may = caller.principal.grant();
-        let terms = Terms {
-            rate: may.rate().map(|rate| (rate.calls, rate.per)),
-            concurrent: usize::try_from(may.concurrent()).unwrap_or(usize::MAX),
-        };
-        let budget = self.budgets.of(caller.principal.name(), terms);
+        let budget = self.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
         if let Err(exhausted) = budget.count() {
             return Reply::refused(exhausted.code(), exhausted.to_string());
         }

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, head
 use http_body_util::BodyExt;
 
 use super::body::Bounded;
+use super::budget::Terms;
 use super::call::Caller;
 use super::door::Door;
 use super::mcp::{self, Service};
@@ -59,6 +60,11 @@ pub(super) async fn answer(
     if method == Method::POST {
         accept_both(request.headers_mut());
     }
+    let budget = endpoint.door.budgets.of(owner, Terms::of(caller.principal.grant()));
+    let under_way = match budget.request() {
+        Ok(under_way) => under_way,
+        Err(crowded) => return refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1"),
+    };
     // An answer on its way, until its body is dropped: a drain waits for it.
     let token = endpoint.door.answers.token();
     let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
@@ -79,7 +85,7 @@ pub(super) async fn answer(
         (Method::DELETE, StatusCode::ACCEPTED) => with_status(StatusCode::NO_CONTENT, response),
         (Method::POST, StatusCode::INTERNAL_SERVER_ERROR) if opens && sessions.is_full() => full(),
         (Method::POST, StatusCode::UNSUPPORTED_MEDIA_TYPE) => readable(response).await,
-        (Method::POST, _) => reply::holding(token, response),
+        (Method::POST, _) => reply::holding((token, under_way), response),
         _ => response,
     }
 }
@@ -108,8 +114,12 @@ fn with_status(status: StatusCode, mut response: Response) -> Response {
 }
 
 fn full() -> Response {
-    let mut response = reply::text(StatusCode::SERVICE_UNAVAILABLE, "there are too many sessions: end one");
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+    refused(StatusCode::SERVICE_UNAVAILABLE, "there are too many sessions: end one", "60")
+}
+
+fn refused(status: StatusCode, text: impl Into<String>, retry_after: &'static str) -> Response {
+    let mut response = reply::text(status, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(retry_after));
     response
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures::FutureExt;
 use http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -434,4 +435,31 @@ async fn until(condition: impl Fn() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("it happens within five seconds");
+}
+
+#[tokio::test]
+async fn a_key_whose_requests_do_not_end_has_no_more_of_them_and_other_keys_do() {
+    let house = House::new();
+    let unfinished = || {
+        let mut request = modern("alice's key", "tools/list", json!({}));
+        *request.body_mut() = Body::from_stream(futures::stream::pending::<Result<String, axum::Error>>());
+        Box::pin(house.send(request))
+    };
+    let mut under_way: Vec<_> = (0..64).map(|_| unfinished()).collect();
+    assert!(under_way.iter_mut().all(|request| request.now_or_never().is_none()));
+    let list = |key| house.send(modern(key, "tools/list", json!({})));
+    let response = list("alice's key").await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (429, &"1".parse().unwrap())
+    );
+    let text = "Too Many Requests: this key has 64 under way, so read their answers first";
+    assert_eq!(answer(response).await.1, text);
+    assert_eq!(list("bob's key").await.status(), 200);
+    drop(under_way.pop());
+    let unread = list("alice's key").await;
+    assert_eq!(unread.status(), 200);
+    assert_eq!(list("alice's key").await.status(), 429, "until its answer is read, a request is under way");
+    answer(unread).await;
+    assert_eq!(list("alice's key").await.status(), 200);
 }
