@@ -50,7 +50,8 @@ fn the_end_of_a_request_is_never_in_doubt() {
     let chunked = format!("{length:x}\r\n{BODY}\r\n0\r\n\r\n");
     let once = format!("Content-Length: {length}\r\n");
     let (whole, broken) = (BODY.to_owned(), format!("z\r\n{chunked}"));
-    let cases: [(String, &String, &[u16]); 12] = [
+    let (extended, torn) = (chunked.replacen("\r", ";a=b\r", 1), chunked.replacen("\r", ";a\nb\r", 1));
+    let cases: [(String, &String, &[u16]); 14] = [
         (once.clone(), &whole, &[200, 200]),
         (once.repeat(2), &whole, &[200, 200]),
         (format!("{once}Content-Length: 3\r\n"), &whole, &[400]),
@@ -61,6 +62,8 @@ fn the_end_of_a_request_is_never_in_doubt() {
         ("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n".to_owned(), &chunked, &[200]),
         ("Transfer-Encoding: chunked, identity\r\n".to_owned(), &chunked, &[400]),
         ("Transfer-Encoding: chunked\r\n".to_owned(), &broken, &[400]),
+        ("Transfer-Encoding: chunked\r\n".to_owned(), &extended, &[200, 200]),
+        ("Transfer-Encoding: chunked\r\n".to_owned(), &torn, &[400]),
         ("Transfer-Encoding : chunked\r\n".to_owned(), &chunked, &[400]),
         ("X: a\r\n Transfer-Encoding: chunked\r\n".to_owned(), &chunked, &[400]),
     ];
