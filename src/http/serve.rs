@@ -48,7 +48,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// What connections are given to send what is left.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// Connections at most, where there are descriptors for more: each costs some 10 KiB.
+/// Connections at most, where there are descriptors for more: each costs some 10 KiB, and 20 with TLS.
 const CONNECTIONS_MAX: u64 = 4096;
 
 /// How often idle sessions are looked for.
