@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{self, BoxFuture};
-use kernos::exec::{self, Captured, Ended, Outcome, Stop};
+use kernos::exec::{self, Captured, Ended, Outcome, Stop, Watch};
 use kernos::policy::{DEFAULT, Grant, Plan, Source, compile};
 use kernos::tools::{self, Context, Runner};
 use libfuzzer_sys::fuzz_target;
@@ -33,6 +33,7 @@ impl Runner for Paper {
         &self,
         plan: Plan,
         _stdin: Vec<u8>,
+        _watch: Watch,
         _stop: BoxFuture<'static, Stop>,
     ) -> BoxFuture<'_, Result<Outcome, exec::Error>> {
         assert!(plan.pipelines().all(|(_, pipeline)| !pipeline.stages().is_empty()));
@@ -60,6 +61,7 @@ fuzz_target!(|text: &str| {
         grant,
         runner: Arc::new(Paper),
         turn: future::ready(Ok(turn)).boxed(),
+        watch: Watch::default(),
         stop: future::pending().boxed(),
     };
     let reply = tool.call(arguments, context).now_or_never().expect("nothing is waited for");
