@@ -60,7 +60,7 @@ pub(super) async fn answer(
     if method == Method::POST {
         accept_both(request.headers_mut());
     }
-    let budget = endpoint.door.budgets.of(owner, Terms::of(caller.principal.grant()));
+    let budget = endpoint.door.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
     let under_way = match budget.request() {
         Ok(under_way) => under_way,
         Err(crowded) => return refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1"),
