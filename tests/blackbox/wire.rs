@@ -50,7 +50,7 @@ fn the_end_of_a_request_is_never_in_doubt() {
     let chunked = format!("{length:x}\r\n{BODY}\r\n0\r\n\r\n");
     let once = format!("Content-Length: {length}\r\n");
     let (whole, broken) = (BODY.to_owned(), format!("z\r\n{chunked}"));
-    let (extended, torn) = (chunked.replacen("\r", ";a=b\r", 1), chunked.replacen("\r", ";a\nb\r", 1));
+    let (extended, torn) = (chunked.replacen('\r', ";a=b\r", 1), chunked.replacen('\r', ";a\nb\r", 1));
     let cases: [(String, &String, &[u16]); 14] = [
         (once.clone(), &whole, &[200, 200]),
         (once.repeat(2), &whole, &[200, 200]),
