@@ -18,6 +18,8 @@ pub mod notify;
 pub mod policy_file;
 pub mod pulse;
 pub mod reload;
+pub mod service;
+pub mod signals;
 pub mod tools;
 pub mod welcome;
 
