@@ -16,14 +16,38 @@ use crate::processes::{await_end, await_start, marker};
 /// A setup that serves a certificate of its own, which is given too.
 fn certified() -> (Setup, String) {
     let setup = Setup::new();
+    let certificate = certify(&setup);
+    let place = setup.outside().display().to_string();
+    let tls = format!("[server]\ntls = {{ certificate = \"{place}/cert.pem\", key = \"{place}/key.pem\" }}");
+    (setup.replace("[server]", &tls), certificate)
+}
+
+/// Puts a new certificate with its key where the setup has them.
+fn certify(setup: &Setup) -> String {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
     let place = setup.outside().display().to_string();
     fs::write(format!("{place}/cert.pem"), certificate.pem()).unwrap();
     fs::write(format!("{place}/key.pem"), key.serialize_pem()).unwrap();
     fs::set_permissions(format!("{place}/key.pem"), Permissions::from_mode(0o600)).unwrap();
-    let tls = format!("[server]\ntls = {{ certificate = \"{place}/cert.pem\", key = \"{place}/key.pem\" }}");
-    (setup.replace("[server]", &tls), certificate.pem())
+    certificate.pem()
+}
+
+#[test]
+#[ignore = "needs root; run by .ci/run"]
+fn a_renewed_certificate_is_served_after_a_reload_and_no_call_is_dropped() {
+    let (setup, old) = certified();
+    let daemon = setup.start();
+    let (before, seconds) = (client(&daemon, Era::Modern, ALICE, &old), marker());
+    let call = before.begin_run(&["sleep", &format!("1.{seconds}"), "&&", "echo", "finished"]);
+    await_start(&format!("1.{seconds}"));
+    let new = certify(daemon.setup());
+    let output = daemon.reload();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(call.answer().printed(), ("finished\n", 0));
+    let after = client(&daemon, Era::Modern, ALICE, &new);
+    assert_eq!(after.run(&["echo", "renewed"]).stdout(), "renewed\n");
+    assert!(client(&daemon, Era::Modern, ALICE, &old).begin("tools/list", json!({})).finish().is_err());
 }
 
 fn client(daemon: &Daemon, era: Era, key: &str, trusted: &str) -> Client {
