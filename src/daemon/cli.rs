@@ -94,7 +94,7 @@ pub enum Command {
     Policy {
         /// Which.
         #[command(subcommand)]
-        which: BuiltIn,
+        which: PolicyText,
     },
     /// List the tools that an agent can be given
     Tools(Tools),
@@ -261,7 +261,7 @@ Examples:
 
 /// What `policy` prints.
 #[derive(Debug, Subcommand)]
-pub enum BuiltIn {
+pub enum PolicyText {
     /// The policy that is used when none is given; a good beginning for one of your own
     #[command(after_long_help = "Examples:\n  kernos policy default > kernos.toml")]
     Default,

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-use self::cli::{BuiltIn, Cli, Command, Key};
+use self::cli::{Cli, Command, Key, PolicyText};
 use self::exit::{Error, Exit};
 use crate::exec::executor;
 use crate::policy;
@@ -59,8 +59,8 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Explain(arguments) => return explain::run(&arguments),
         Command::Key { make: Key::New { name } } => key::new(&name),
         Command::Key { make: Key::Hash } => key::hash(),
-        Command::Policy { which: BuiltIn::Default } => print(policy::DEFAULT),
-        Command::Policy { which: BuiltIn::Presets } => print(policy::PRESETS),
+        Command::Policy { which: PolicyText::Default } => print(policy::DEFAULT),
+        Command::Policy { which: PolicyText::Presets } => print(policy::PRESETS),
         Command::Tools(arguments) => print(&tools::list(&arguments)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
