@@ -25,10 +25,11 @@ struct Place {
     never: &'static [&'static str],
 }
 
-const PLACES: [Place; 13] = [
+const PLACES: [Place; 14] = [
     only("axum", &["http/"]),
     only("clap", &["daemon/"]),
     only("prometheus", &["http/"]),
+    only("regex_lite", &["policy/import/"]),
     only("rmcp", &["http/"]),
     only("tokio_rustls", &["http/"]),
     only("webpki", &["http/"]),

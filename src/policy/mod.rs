@@ -9,6 +9,7 @@ mod diagnostic;
 mod document;
 mod grant;
 mod host;
+pub mod import;
 mod limits;
 pub mod plan;
 mod presets;

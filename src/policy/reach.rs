@@ -77,7 +77,8 @@ fn way(file: &Pinned) -> Vec<String> {
     way
 }
 
-fn is_interpreter(name: &str) -> bool {
+/// Whether it runs texts: by its name, a version behind it aside.
+pub(super) fn is_interpreter(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     let bare = file.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     INTERPRETERS.contains(&bare)

@@ -177,7 +177,8 @@ impl Compiler<'_> {
     }
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether it is an id as Kasm writes them.
+pub(in crate::policy) fn is_id(text: &str) -> bool {
     let digits: Vec<char> = text.chars().filter(|&c| c != '-').collect();
     digits.len() == 32 && digits.iter().all(char::is_ascii_hexdigit)
 }

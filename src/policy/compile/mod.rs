@@ -24,6 +24,7 @@ use super::host::Host;
 use super::limits::{Limits, Of};
 use super::{Gap, Policy};
 
+pub(super) use kasm::is_id as is_kasm_id;
 pub use kasm::{Kasm, KasmOutput, SecretSource};
 pub(super) use roots::Root;
 pub use server::{Listen, Log, LogFormat, Sandbox, Server};
