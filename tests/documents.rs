@@ -70,6 +70,45 @@ fn every_test_that_answers_a_known_attack_exists() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// The names of variables in a text that are quoted in it: `"ALLOW_COMMANDS"`.
+fn variables(text: &str) -> BTreeSet<&str> {
+    let is_variable = |word: &&str| {
+        word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_') && !word.ends_with('_')
+    };
+    text.split('"').filter(is_variable).collect()
+}
+
+#[test]
+fn every_setting_that_an_import_knows_is_described_and_no_other() {
+    let source: String = fs::read_dir(root().join("src/policy/import"))
+        .expect("it is part of the repository")
+        .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| {
+            path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs")
+        })
+        .map(read)
+        .collect();
+    let document = read("docs/moving-in.md");
+    let rows = rows(&document);
+    let settings: BTreeSet<&str> =
+        rows.iter().filter(|row| row.len() == 3).flat_map(|row| code_spans(&row[0])).collect();
+    assert!(settings.len() > 20, "{settings:?}");
+    assert_eq!(variables(&source), settings);
+}
+
+#[test]
+fn every_test_of_a_defect_that_is_mended_exists() {
+    let source = read("tests/blackbox/defects.rs");
+    let document = read("docs/moving-in.md");
+    let rows = rows(&document);
+    let defects = rows.iter().filter(|row| row.len() == 5 && row[0].starts_with('B'));
+    let named: Vec<&str> = defects.flat_map(|row| code_spans(&row[4])).collect();
+    assert_eq!(named.len(), 16);
+    for name in named {
+        assert!(source.contains(&format!("fn {name}()")), "{name}");
+    }
+}
+
 #[test]
 fn every_link_between_documents_leads_somewhere() {
     let mut broken = Vec::new();

@@ -90,7 +90,7 @@ pub enum Command {
         #[command(subcommand)]
         make: Key,
     },
-    /// Print the policies that are built in
+    /// Print a policy: one that is built in, or one made of a predecessor's settings
     Policy {
         /// Which.
         #[command(subcommand)]
@@ -270,7 +270,30 @@ pub enum PolicyText {
         after_long_help = "Examples:\n  kernos policy presets | less\n  kernos policy presets | grep -A8 '^\\[command.git'"
     )]
     Presets,
+    /// A policy made of the settings of a program that kernos replaces, an env file
+    ///
+    /// Reads what Kernos (mcp-shell-server) and kasm-mcp-server-v2 were started with: an environment file of systemd or
+    /// of docker, or a .env. Prints a policy that is sound on this host, with a comment wherever it does
+    /// not mean what the file meant. Keys become digests; other secrets are not copied.
+    ///
+    /// Nothing is printed if a line of the file is no assignment: all of them are told with their places. Notes for
+    /// you go to standard error.
+    #[command(after_long_help = IMPORT_EXAMPLES)]
+    Import(Import),
 }
+
+/// The arguments of `policy import`.
+#[derive(Args, Debug)]
+pub struct Import {
+    /// The env file
+    #[arg(value_name = "FILE.env", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+}
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  kernos policy import /etc/kernos/kernos.env | less
+  (umask 077; kernos policy import kernos.env > kernos.toml) && kernos check kernos.toml";
 
 /// The options of `tools`.
 #[derive(Args, Debug)]

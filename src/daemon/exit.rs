@@ -70,6 +70,25 @@ pub enum Error {
         /// Why not, and what would be right.
         why: String,
     },
+    /// The file of a predecessor's settings cannot be read.
+    #[error("the settings {} cannot be read", path.display())]
+    Settings {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file of a predecessor's settings has lines that say nothing, which have been printed.
+    #[error(
+        "no policy was made of {name}: {mistakes} of its lines {} no assignment",
+        if *mistakes == 1 { "is" } else { "are" }
+    )]
+    NoSettings {
+        /// Which file.
+        name: String,
+        /// How many lines.
+        mistakes: usize,
+    },
     /// There is no policy where a service has it.
     #[error(
         "started as a service of systemd without --config, so the policy is /etc/kernos/kernos.toml: \
@@ -174,12 +193,16 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::NoCall { .. } => Exit::Usage,
-            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Self::Unreadable { source, .. } | Self::Settings { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 Exit::Permission
             }
             Self::Unreadable { .. }
             | Self::Untrusted { .. }
             | Self::Unsound { .. }
+            | Self::Settings { .. }
+            | Self::NoSettings { .. }
             | Self::OpenAccess { .. } => Exit::Configuration,
             Self::Packaged(source) => source.exit(),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {

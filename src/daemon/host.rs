@@ -1,5 +1,6 @@
 //! This host, as the policy floor asks about it ([`policy::Host`](Host)): files, users, credentials, variables.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -11,6 +12,7 @@ use nix::libc;
 use nix::unistd::{Gid, Uid, getgroups};
 
 use crate::http;
+use crate::policy::import::Shelf;
 use crate::policy::program::Pinned;
 use crate::policy::program::Program;
 use crate::policy::{Account, Finding, Found, Host, Missing, Tls, TlsPart};
@@ -88,6 +90,22 @@ impl Host for ThisHost {
     fn variable(&self, name: &str) -> Option<String> {
         env::var(name).ok()
     }
+}
+
+impl Shelf for ThisHost {
+    fn programs(&self, search: &str) -> Vec<String> {
+        let directories = search.split(':').filter(|path| path.starts_with('/'));
+        let entries = directories.filter_map(|path| fs::read_dir(path).ok()).flatten().flatten();
+        let programs = entries.filter(|entry| is_program(&entry.path()));
+        // A name that is no text cannot be called.
+        let names: BTreeSet<String> =
+            programs.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.into_iter().collect()
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
 }
 
 /// A user as the sandbox floor judges files by it.
@@ -168,6 +186,17 @@ mod tests {
         let found = ThisHost.program("sh", "relative:/nowhere:/bin", &[]).unwrap();
         assert_eq!(found.program.file.path, path("/bin/sh"));
         assert_eq!(found.unguarded, None);
+    }
+
+    #[test]
+    fn the_programs_of_a_search_path_are_files_that_can_be_run() {
+        let place = tempfile::tempdir().unwrap();
+        let (bin, text) = (place.path().join("b"), place.path().join("text"));
+        std::os::unix::fs::symlink("/bin/sh", &bin).unwrap();
+        fs::write(text, "").unwrap();
+        fs::create_dir(place.path().join("directory")).unwrap();
+        let path = place.path().to_str().unwrap();
+        assert_eq!(ThisHost.programs(&format!("relative:{path}:/nowhere:{path}")), ["b"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod explain;
 pub mod handed;
 pub mod host;
+pub mod import;
 pub mod key;
 pub mod listen;
 pub mod load;
@@ -61,6 +62,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Key { make: Key::Hash } => key::hash(),
         Command::Policy { which: PolicyText::Default } => print(policy::DEFAULT),
         Command::Policy { which: PolicyText::Presets } => print(policy::PRESETS),
+        Command::Policy { which: PolicyText::Import(arguments) } => import::run(&arguments),
         Command::Tools(arguments) => print(&tools::list(&arguments)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -24,6 +24,7 @@ mod defects;
 mod door;
 mod ending;
 mod eras;
+mod import;
 mod journal;
 mod keys;
 mod probes;
