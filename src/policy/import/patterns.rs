@@ -19,12 +19,22 @@ pub(super) struct Pattern<'s> {
 
 /// Tries every pattern. They are split at commas, those within a pattern included, as the predecessor did.
 pub(super) fn tried<'s>(setting: &'s Setting, programs: &[String]) -> Vec<Pattern<'s>> {
-    setting.parts().map(|written| Pattern { written, names: matching(written, programs) }).collect()
+    let fails = setting.parts().any(is_unsafe);
+    let one = |written: &'s str| {
+        let names = match written {
+            _ if is_unsafe(written) => Err("it holds what no name of a command can".to_owned()),
+            // Its check of the patterns failed at that one, and with it every call that needed a pattern.
+            _ if fails => Err("the predecessor refused another one, and with it all".to_owned()),
+            _ => matching(written, programs),
+        };
+        Pattern { written, names }
+    };
+    setting.parts().map(one).collect()
 }
 
 fn matching(pattern: &str, programs: &[String]) -> Result<Vec<String>, String> {
-    if is_unsafe(pattern) {
-        return Err("it holds what no name of a command can; the predecessor refused it too".to_owned());
+    if has_nested_brackets(pattern) {
+        return Err("a `[` within brackets is a letter for Python and something else here".to_owned());
     }
     let read = |text: &str| RegexBuilder::new(text).size_limit(SIZE_MAX).build();
     // By itself first: `a)(?:b` is an expression only between the brackets of the next line.
@@ -36,9 +46,31 @@ fn matching(pattern: &str, programs: &[String]) -> Result<Vec<String>, String> {
     Ok(programs.iter().filter(|name| !is_unsafe(name) && whole.is_match(name)).cloned().collect())
 }
 
+/// `[[:alpha:]]`, `[a[b]`
+fn has_nested_brackets(pattern: &str) -> bool {
+    let mut is_inside = false;
+    let mut letters = pattern.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => drop(letters.next()),
+            '[' if is_inside => return true,
+            '[' => {
+                is_inside = true;
+                letters.next_if_eq(&'^');
+                // There it is a letter, for both.
+                letters.next_if_eq(&']');
+            }
+            ']' => is_inside = false,
+            _ => {}
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::import::told::Place;
 
     fn found(pattern: &str) -> Result<Vec<String>, String> {
         let programs = ["ls", "lsof", "python3", "python3.11", "pip", "a b"].map(str::to_owned);
@@ -62,9 +94,21 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_be_read_matches_nothing() {
-        for pattern in ["l|ls", "(?:a)?)(?:.*", "(?!ls).*", "pip(", "a b", "ls;id", "((a{1000}){1000}){1000}"]
-        {
+        for pattern in ["a)?(?:.*", "(?!ls).*", "pip(", "((a{1000}){1000}){1000}", "[[:alpha:]]+", "[]l[]s"] {
             assert!(found(pattern).is_err(), "{pattern}");
         }
+        assert_eq!(found(r"\[?ls[o\[f]*").unwrap(), ["ls", "lsof"]);
+    }
+
+    #[test]
+    fn one_pattern_that_was_refused_refuses_all() {
+        let found = |value: &str| -> Vec<bool> {
+            let place = Place::FIRST;
+            let setting = Setting { name: "ALLOW_PATTERNS".to_owned(), value: value.to_owned(), place };
+            tried(&setting, &["ls".to_owned()]).iter().map(|one| one.names.is_ok()).collect()
+        };
+        assert_eq!(found("ls,(?=x),l."), [true, false, true]);
+        assert_eq!(found("ls,l|s,l."), [false; 3]);
+        assert_eq!(found("ls, l s"), [false; 2]);
     }
 }
