@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Imported, Mistake, Place, Shelf, import};
 use crate::policy::testing::{FakeHost, TOOLS, printed};
-use crate::policy::{Account, Compiled, Found, Host, Missing, Source, compile};
+use crate::policy::{Account, Compiled, Finding, Found, Host, Missing, Source, Tls, compile};
 use crate::vocab::{AbsPath, Secret};
 
 /// What is in the directories of the fake host.
@@ -45,6 +45,10 @@ impl Host for Stand {
 
     fn secret_file(&self, path: &AbsPath) -> Result<Secret, Missing> {
         FakeHost { root: self.root }.secret_file(path)
+    }
+
+    fn examine(&self, tls: &Tls) -> Result<Vec<Finding>, Finding> {
+        FakeHost { root: self.root }.examine(tls)
     }
 
     fn variable(&self, name: &str) -> Option<String> {
