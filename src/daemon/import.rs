@@ -50,7 +50,7 @@ fn refused(name: &str, mistakes: &[Mistake]) -> Error {
 fn sound(name: &str, policy: &str) -> Result<(), Error> {
     let source = Source { name: format!("the policy made of {name}"), text: policy.to_owned() };
     let file = PolicyFile { source, exposed: false };
-    if load::compile(&file).policy.is_some() {
+    if load::compile(&file, &ThisHost).policy.is_some() {
         return Ok(());
     }
     load::sound(&file).map(|_| ())
