@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,10 @@ pub struct Setup {
     mode: u32,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    open_files: Option<String>,
+    /// The words of a program that starts it, if another does.
+    starter: Vec<String>,
+    /// Where somebody has to knock before it starts.
+    knock: Option<SocketAddr>,
 }
 
 impl Setup {
@@ -48,7 +51,8 @@ impl Setup {
             mode: 0o600,
             arguments: Vec::new(),
             environment: Vec::new(),
-            open_files: None,
+            starter: Vec::new(),
+            knock: None,
         }
     }
 
@@ -85,8 +89,18 @@ impl Setup {
 
     /// Starts it with so many descriptors, or with a soft and a hard limit, `SOFT:HARD`, by prlimit(1).
     pub fn open_files(mut self, limit: &str) -> Self {
-        self.open_files = Some(limit.to_owned());
+        self.starter = vec!["prlimit".to_owned(), format!("--nofile={limit}")];
         self
+    }
+
+    /// Starts it as systemd does when somebody knocks at a socket that systemd listens at.
+    pub fn activated(mut self) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("there is a free port");
+        let words = ["systemd-socket-activate", "--setenv=NOTIFY_SOCKET", "--listen"].map(str::to_owned);
+        self.starter = words.into_iter().chain([address.to_string()]).collect();
+        self.knock = Some(address);
+        self.replace("listen  = [\"127.0.0.1:0\"]", "listen  = \"systemd\"")
     }
 
     /// The root that commands may write.
@@ -114,6 +128,9 @@ impl Setup {
         let notify = self.notify_socket();
         let mut child = self.command().spawn().expect("the binary starts");
         let log = Log::collect(child.stderr.take().expect("stderr is piped"));
+        if let Some(address) = self.knock {
+            processes::eventually("a socket that listens", || TcpStream::connect(address).is_ok());
+        }
         let mut daemon = Daemon { setup: self, child, log, notify, said: RefCell::default() };
         daemon.await_ready();
         daemon
@@ -128,11 +145,11 @@ impl Setup {
 
     fn command(&self) -> Command {
         self.write_policy();
-        let mut command = match &self.open_files {
-            None => Command::new(binary()),
-            Some(limit) => {
-                let mut command = Command::new("prlimit");
-                command.arg(format!("--nofile={limit}")).arg(binary());
+        let mut command = match &*self.starter {
+            [] => Command::new(binary()),
+            [starter, words @ ..] => {
+                let mut command = Command::new(starter);
+                command.args(words).arg(binary());
                 command
             }
         };

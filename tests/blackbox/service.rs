@@ -47,3 +47,13 @@ fn without_a_watchdog_nothing_is_told() {
     thread::sleep(Duration::from_secs(2));
     assert_eq!(daemon.times_told("WATCHDOG=1"), 0);
 }
+
+#[test]
+#[ignore = "needs systemd-socket-activate; run by .ci/run"]
+fn the_socket_that_systemd_passes_is_served() {
+    let daemon = Setup::new().activated().start();
+    assert_eq!(daemon.client().run(&["echo", "passed"]).stdout(), "passed\n");
+    // What told kernos of the socket is not told to what it starts.
+    let variables = daemon.client().run(&["env"]);
+    assert!(!variables.stdout().contains("LISTEN_"), "{variables:?}");
+}
