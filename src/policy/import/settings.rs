@@ -1,8 +1,7 @@
 //! The assignments of a file by name, and which of them were asked for.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, named};
 use super::env_file::{Assignment, Doubt};
