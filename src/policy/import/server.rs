@@ -83,7 +83,7 @@ fn address_of(setting: &Setting, has_keys: bool, draft: &mut Draft) -> IpAddr {
         Ok(address) => {
             let text = format!(
                 "{name} is kept: others reach this address, and over plain HTTP keys and answers cross the network \
-                 in the clear. Put TLS in front, or listen at 127.0.0.1."
+                 in the clear. Write `tls` here, put a proxy in front that ends TLS, or listen at 127.0.0.1."
             );
             draft.tell(setting, text);
             address
