@@ -162,3 +162,62 @@ fn every_metric_that_is_described_exists() {
         .collect();
     assert!(described.len() > 10 && missing.is_empty(), "{missing:?}");
 }
+
+/// The fenced blocks of a document in these languages.
+fn blocks(document: &str, languages: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, part) in document.split("```").enumerate() {
+        let Some((language, text)) = part.split_once('\n') else { continue };
+        if number % 2 == 1 && languages.contains(&language) {
+            found.push(text.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn what_the_readme_gives_to_paste_is_what_clients_are_tried_with() {
+    let (readme, page) = (read("README.md"), read("docs/clients.md"));
+    let section = readme
+        .split_once("## Five minutes with a client\n")
+        .and_then(|(_, rest)| rest.split_once("Now something that is not allowed"));
+    let given = blocks(section.expect("the README has that section").0, &["sh"]);
+    let untried: Vec<_> = given.iter().filter(|block| !page.contains(*block)).collect();
+    assert!(given.len() >= 4 && untried.is_empty(), "{untried:?}");
+}
+
+#[test]
+fn every_entry_for_a_client_can_be_read() {
+    let page = read("docs/clients.md");
+    let entries = blocks(&page, &["json"]);
+    for entry in &entries {
+        let entry: serde_json::Value =
+            serde_json::from_str(entry).unwrap_or_else(|error| panic!("{error}: {entry}"));
+        assert!(entry.to_string().contains("http://127.0.0.1:22021/mcp"), "{entry}");
+    }
+    for entry in blocks(&page, &["toml"]) {
+        entry.parse::<toml::Table>().unwrap_or_else(|error| panic!("{error}: {entry}"));
+    }
+    assert!(entries.len() >= 7, "{entries:?}");
+}
+
+#[test]
+fn clients_are_told_of_in_the_versions_that_are_tried() {
+    let page = read("docs/clients.md");
+    let packages: serde_json::Value = serde_json::from_str(&read("tests/clients/package.json")).unwrap();
+    for (name, version) in packages["dependencies"].as_object().unwrap() {
+        let version = version.as_str().unwrap();
+        let named: BTreeSet<&str> = page
+            .split(&format!("{name}@"))
+            .skip(1)
+            .filter_map(|rest| rest.split([' ', '"', '\n']).next())
+            .collect();
+        assert!(named.iter().all(|one| *one == version), "{name}: {version} is tried, not {named:?}");
+        assert!(name == "node" || page.contains(version), "{name}: nothing of {version}");
+    }
+    for list in ["fastmcp-3", "fastmcp-4", "mcp"] {
+        let pinned = read(format!("tests/clients/requirements-{list}.txt"));
+        let version = pinned.trim().split_once("==").expect("a version is pinned").1;
+        assert!(page.contains(version), "{list}: nothing of {version}");
+    }
+}
