@@ -221,3 +221,28 @@ fn clients_are_told_of_in_the_versions_that_are_tried() {
         assert!(page.contains(version), "{list}: nothing of {version}");
     }
 }
+
+/// The schema that it names, as far as what it has goes: the schema itself is not here to be read.
+#[test]
+fn the_entry_for_the_registry_is_of_this_version_and_has_what_its_schema_asks() {
+    let entry: serde_json::Value = serde_json::from_str(&read("server.json")).unwrap();
+    let text = |member: &str| entry[member].as_str().unwrap_or_else(|| panic!("no {member}"));
+    assert_eq!(text("version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        text("$schema"),
+        "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
+    );
+    assert!((1..=100).contains(&text("description").chars().count()));
+    let fits = |part: &str, more: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    let (space, name) = text("name").split_once('/').expect("a namespace and a name");
+    assert!(fits(space, ".-") && fits(name, "._-"), "{space}/{name}");
+
+    let remote = &entry["remotes"][0];
+    assert_eq!((&remote["type"], &remote["url"]), (&"streamable-http".into(), &"https://{host}/mcp".into()));
+    assert!(remote["variables"]["host"].is_object());
+    let header = &remote["headers"][0];
+    assert_eq!((&header["name"], &header["value"]), (&"Authorization".into(), &"Bearer {key}".into()));
+    assert_eq!(header["variables"]["key"]["isSecret"], true);
+}
