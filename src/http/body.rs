@@ -52,6 +52,11 @@ enum Text {
 }
 
 impl Fault {
+    /// Whether nobody reads the body any more: it has come to its end, or is of no use.
+    pub(super) fn is_over(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     pub(super) fn flaw(&self) -> Option<Flaw> {
         self.0.get().copied()
     }

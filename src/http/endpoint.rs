@@ -1,6 +1,7 @@
 //! `/mcp`: rmcp's service, and around it what rmcp leaves to its host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -8,11 +9,12 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 
-use super::body::Bounded;
+use super::body::{Bounded, Fault};
 use super::budget::Terms;
 use super::call::Caller;
 use super::door::Door;
 use super::mcp::{self, Service};
+use super::pulse;
 use super::reply;
 use super::sessions::Sessions;
 
@@ -29,6 +31,8 @@ const UNREADABLE: &[u8] = b"fail to deserialize request body ";
 #[derive(Clone)]
 pub(super) struct Endpoint {
     pub(super) sessions: Arc<Sessions>,
+    /// How long an answer of the newer era may take without a sign of life.
+    pub(super) pulse: Duration,
     service: Service,
     door: Arc<Door>,
 }
@@ -37,7 +41,22 @@ impl Endpoint {
     pub(super) fn new(door: &Arc<Door>) -> Self {
         let sessions = Arc::clone(&door.sessions);
         let service = mcp::service(door, &sessions);
-        Self { sessions, service, door: Arc::clone(door) }
+        Self { sessions, pulse: pulse::PULSE, service, door: Arc::clone(door) }
+    }
+
+    /// What rmcp answers, and what was wrong with the body, if anything was.
+    async fn handle(&self, request: Request<Body>) -> (Response, Fault) {
+        let (mut parts, body) = request.into_parts();
+        let (body, fault) = Bounded::of(body);
+        let is_felt = is_sessionless(&parts.headers) && pulse::is_felt(&parts.headers);
+        if parts.method == Method::POST {
+            accept_both(&mut parts.headers);
+        }
+        let service = self.service.clone();
+        let answer =
+            async move { typed(service.handle(Request::from_parts(parts, body)).await.map(Body::new)) };
+        let response = if is_felt { pulse::keep(self.pulse, &fault, answer).await } else { answer.await };
+        (response, fault)
     }
 }
 
@@ -57,9 +76,6 @@ pub(super) async fn answer(
         return reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session");
     }
     let method = request.method().clone();
-    if method == Method::POST {
-        accept_both(request.headers_mut());
-    }
     let budget = endpoint.door.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
     let under_way = match budget.request() {
         Ok(under_way) => under_way,
@@ -69,9 +85,7 @@ pub(super) async fn answer(
     let token = endpoint.door.answers.token();
     let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
 
-    let (parts, body) = request.into_parts();
-    let (body, fault) = Bounded::of(body);
-    let response = typed(endpoint.service.handle(Request::from_parts(parts, body)).await.map(Body::new));
+    let (response, fault) = endpoint.handle(request).await;
     if let Some(flaw) = fault.flaw() {
         return reply::text(flaw.status(), flaw.to_string());
     }

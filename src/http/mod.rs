@@ -27,6 +27,7 @@ mod now;
 mod observe;
 mod probes;
 mod progress;
+mod pulse;
 mod record;
 mod reply;
 mod revoke;

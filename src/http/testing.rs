@@ -132,7 +132,8 @@ impl House {
             listening: vec!["127.0.0.1:22021".parse().unwrap()],
             gaps: vec!["the host holds nothing".to_owned()],
         });
-        let endpoint = Endpoint::new(&door);
+        let mut endpoint = Endpoint::new(&door);
+        endpoint.pulse = Duration::from_millis(20);
         let router = super::router(&door, &endpoint);
         Self { door, stage, router, sessions: endpoint.sessions }
     }

@@ -392,6 +392,34 @@ async fn a_client_that_goes_away_ends_its_call_in_the_newer_era() {
 }
 
 #[tokio::test]
+async fn a_call_that_takes_long_is_heard_of_in_the_newer_era() {
+    let house = House::new();
+    let slow = |accept: &'static str| {
+        let call = json!({"name": "shell_execute", "arguments": {"command": ["sleep"]}});
+        let mut request = modern("alice's key", "tools/call", call);
+        request.headers_mut().insert(header::ACCEPT, accept.parse().unwrap());
+        house.send(request)
+    };
+    let json = tokio::time::timeout(Duration::from_millis(200), slow("application/json"));
+    assert!(json.await.is_err(), "who reads no events waits");
+    until(|| house.stage.stopped.load(Ordering::SeqCst) == 1).await;
+
+    let begun = slow("application/json, text/event-stream").await;
+    assert_eq!(
+        (begun.status().as_u16(), &begun.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    assert_eq!(house.stage.stopped.load(Ordering::SeqCst), 1, "it still runs");
+    drop(begun);
+    until(|| house.stage.stopped.load(Ordering::SeqCst) == 2).await;
+
+    let begun = slow("application/json, text/event-stream").await;
+    house.door.stop.cancel();
+    let (_, body) = answer(begun).await;
+    assert_eq!(body["result"]["structuredContent"]["stdout"], "so far\n");
+}
+
+#[tokio::test]
 async fn a_cancelled_notification_ends_its_call_in_the_older_era() {
     let house = House::new();
     let opened = house.send(legacy("alice's key", None, &initialize())).await;
