@@ -20,6 +20,10 @@ use crate::policy::{Log, LogFormat};
 /// Libraries whose lower levels would tell requests, arguments and outputs.
 const TALKATIVE: [&str; 4] = ["rmcp", "hyper", "hyper_util", "h2"];
 
+/// It warns of every answer that is an error, in the caller's words, and of every call that its client gave up as an
+/// error of the server's. Both are no news to an operator: each call is on record.
+const NOISY: &str = "rmcp::service";
+
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -104,7 +108,7 @@ fn names(stream: &str, (device, inode): (u64, u64)) -> bool {
 
 fn filter(level: LevelFilter) -> Targets {
     let quiet = TALKATIVE.map(|target| (target, level.min(LevelFilter::WARN)));
-    Targets::new().with_default(level).with_targets(quiet)
+    Targets::new().with_default(level).with_targets(quiet).with_target(NOISY, LevelFilter::OFF)
 }
 
 /// Lines for people. A layer that told of its own errors would panic once nobody reads standard error.
@@ -155,5 +159,7 @@ mod tests {
         assert!(!enabled(LevelFilter::TRACE, "rmcp::transport", Level::INFO));
         assert!(enabled(LevelFilter::TRACE, "hyper", Level::WARN));
         assert!(!enabled(LevelFilter::ERROR, "rmcp", Level::WARN));
+        assert!(enabled(LevelFilter::INFO, "rmcp::transport", Level::WARN));
+        assert!(!enabled(LevelFilter::TRACE, "rmcp::service", Level::ERROR));
     }
 }
