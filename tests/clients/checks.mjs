@@ -1,6 +1,6 @@
 // What every client must see of kernos, whichever library it is made of.
 //
-// An agent has `tools()`, the names of the tools; `call(name, arguments, { signal, timeout })`, the protocol's result
+// An agent has `tools()`, the names of the tools; `call(name, arguments, { signal, timeout, onprogress })`, the protocol's result
 // or a rejection; and `close()`.
 
 import assert from 'node:assert/strict';
@@ -40,6 +40,13 @@ export async function knowsNoSuchTool(agent) {
   await assert.rejects(agent.call('no_such_tool', {}), /Unknown tool: no_such_tool/);
 }
 
+export async function hears(agent) {
+  const heard = [];
+  const onprogress = ({ total, message }) => heard.push({ total, message });
+  await run(agent, ['echo', 'going', '&&', 'sleep', '1.3'], { onprogress });
+  assert.deepEqual(heard, [{ total: undefined, message: 'going' }]);
+}
+
 export async function cancels(agent) {
   const giveUp = new AbortController();
   await leavesNothing(agent, { signal: giveUp.signal }, () => giveUp.abort('no longer wanted'));
@@ -63,7 +70,7 @@ export async function leavesNothing(agent, options, giveUp) {
 export async function check(connect, key, isUnauthorized) {
   await assert.rejects(connect('kernos_wrong'), isUnauthorized);
   const agent = await connect(key);
-  for (const does of [lists, calls, isDenied, isEndedInTime, knowsNoSuchTool, cancels, losesPatience]) {
+  for (const does of [lists, calls, isDenied, isEndedInTime, knowsNoSuchTool, hears, cancels, losesPatience]) {
     await does(agent);
   }
   await agent.close();

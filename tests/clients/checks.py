@@ -1,7 +1,8 @@
 """What every Python client must see of kernos, whichever library it is made of.
 
-An agent has `tools()`, the names of the tools, and `call(name, arguments, patience)`, whether it is an error, the first
-text and the structured content. `patience` is after how many seconds the client itself gives up; None: never.
+An agent has `tools()`, the names of the tools, and `call(name, arguments, patience, hear)`, whether it is an error, the
+first text and the structured content. `patience` is after how many seconds the client itself gives up; None: never.
+`hear(progress, total, message)` is called with what is told meanwhile.
 """
 
 import asyncio
@@ -45,6 +46,16 @@ async def knows_no_such_tool(agent):
     assert is_error and "Unknown tool: no_such_tool" in text, text
 
 
+async def hears(agent):
+    heard = []
+
+    async def hear(_, total, message):
+        heard.append((total, message))
+
+    await agent.call("shell_execute", {"command": ["echo", "going", "&&", "sleep", "1.3"]}, hear=hear)
+    assert heard == [(None, "going")], heard
+
+
 async def cancels(agent):
     async def give_up(call):
         call.cancel()
@@ -69,7 +80,7 @@ async def leaves_nothing(agent, patience, give_up):
     await until(lambda: not running(seconds), f"sleep {seconds} to end")
 
 
-CHECKS = [lists, calls, is_denied, is_ended_in_time, knows_no_such_tool, cancels, loses_patience]
+CHECKS = [lists, calls, is_denied, is_ended_in_time, knows_no_such_tool, hears, cancels, loses_patience]
 
 
 async def run(agent, command, patience=None, **more):

@@ -23,8 +23,10 @@ class Agent:
     async def tools(self):
         return [tool.name for tool in await self.client.list_tools()]
 
-    async def call(self, name, arguments, patience=None):
-        answer = await self.client.call_tool(name, arguments, timeout=patience, raise_on_error=False)
+    async def call(self, name, arguments, patience=None, hear=None):
+        answer = await self.client.call_tool(
+            name, arguments, timeout=patience, progress_handler=hear, raise_on_error=False
+        )
         return answer.is_error, answer.content[0].text, answer.structured_content
 
     async def take_back(self):

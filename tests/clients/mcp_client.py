@@ -22,8 +22,10 @@ class Agent:
     async def tools(self):
         return [tool.name for tool in (await self.client.list_tools()).tools]
 
-    async def call(self, name, arguments, patience=None):
-        answer = await self.client.call_tool(name, arguments, read_timeout_seconds=patience)
+    async def call(self, name, arguments, patience=None, hear=None):
+        answer = await self.client.call_tool(
+            name, arguments, read_timeout_seconds=patience, progress_callback=hear
+        )
         return answer.is_error, answer.content[0].text, answer.structured_content
 
 
