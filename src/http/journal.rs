@@ -1,11 +1,20 @@
-//! journald's native protocol: one datagram an event, each field by itself.
+//! journald's native protocol: one message an event, each field by itself.
 //!
 //! Not a logger: it sends what it is given and says whether that worked.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
+use rustix::net::{
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr, sendto,
+};
 
 /// Where journald listens (systemd-journald.service(8)).
 pub const SOCKET: &str = "/run/systemd/journal/socket";
@@ -34,18 +43,48 @@ impl Journal {
 
     /// Sends one event. `patiently` waits a moment for a full queue.
     pub(super) fn send(&self, fields: &[(String, String)], patiently: bool) -> io::Result<()> {
-        let datagram = datagram(fields);
-        match self.eager.send_to(&datagram, &self.path) {
+        let message = message(fields);
+        match self.send_by(&self.eager, &message) {
             Err(error) if patiently && error.kind() == io::ErrorKind::WouldBlock => {
-                self.patient.send_to(&datagram, &self.path).map(drop)
+                self.send_by(&self.patient, &message)
             }
-            sent => sent.map(drop),
+            sent => sent,
+        }
+    }
+
+    /// As a datagram, or in a file of its own where it is larger than a datagram may be.
+    fn send_by(&self, socket: &UnixDatagram, message: &[u8]) -> io::Result<()> {
+        let to = SocketAddrUnix::new(&self.path)?;
+        match sendto(socket, message, SendFlags::NOSIGNAL, &to) {
+            Ok(_) => Ok(()),
+            Err(too_large @ (Errno::MSGSIZE | Errno::NOBUFS)) => {
+                let file = sealed(message).map_err(|_| too_large)?;
+                Ok(hand_over(socket, &file, &to)?)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 }
 
+/// The message in memory that nobody can change any more, which journald insists on.
+fn sealed(message: &[u8]) -> io::Result<OwnedFd> {
+    let memory = memfd_create("kernos-event", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(memory);
+    file.write_all(message)?;
+    fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
+    Ok(file.into())
+}
+
+fn hand_over(socket: &UnixDatagram, file: &OwnedFd, to: &SocketAddrUnix) -> rustix::io::Result<()> {
+    let descriptors = [file.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg_addr(socket, to, &[IoSlice::new(&[])], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
 /// `KEY=value\n`, or with the length before the value where that holds a line break.
-fn datagram(fields: &[(String, String)]) -> Vec<u8> {
+fn message(fields: &[(String, String)]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
     for (name, value) in fields {
         bytes.extend_from_slice(name.as_bytes());
@@ -63,15 +102,33 @@ fn datagram(fields: &[(String, String)]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{IoSliceMut, Read, Seek};
+
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
     use super::*;
 
     fn fields() -> [(String, String); 2] {
         [("A".to_owned(), "one".to_owned()), ("B".to_owned(), "x\ny".to_owned())]
     }
 
+    /// The file that came in place of a datagram.
+    fn received(journald: &UnixDatagram) -> File {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut payload = [0; 16];
+        let mut into = [IoSliceMut::new(&mut payload)];
+        let message = recvmsg(journald, &mut into, &mut control, RecvFlags::empty()).unwrap();
+        assert_eq!(message.bytes, 0, "the file is all that is sent");
+        let Some(RecvAncillaryMessage::ScmRights(mut files)) = control.drain().next() else {
+            panic!("no file was handed over");
+        };
+        files.next().unwrap().into()
+    }
+
     #[test]
     fn a_value_with_a_line_break_bears_its_length() {
-        assert_eq!(datagram(&fields()), b"A=one\nB\n\x03\0\0\0\0\0\0\0x\ny\n");
+        assert_eq!(message(&fields()), b"A=one\nB\n\x03\0\0\0\0\0\0\0x\ny\n");
     }
 
     #[test]
@@ -82,7 +139,23 @@ mod tests {
         Journal::open(&path).unwrap().send(&fields(), false).unwrap();
         let mut received = [0; 64];
         let length = journald.recv(&mut received).unwrap();
-        assert_eq!(received[..length], datagram(&fields()));
+        assert_eq!(received[..length], message(&fields()));
+    }
+
+    #[test]
+    fn an_event_that_no_datagram_holds_arrives_whole_in_a_file_that_is_sealed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let journald = UnixDatagram::bind(&path).unwrap();
+        let large = [("A".to_owned(), "x".repeat(1 << 20)), ("B".to_owned(), "y".to_owned())];
+        Journal::open(&path).unwrap().send(&large, false).unwrap();
+        let mut file = received(&journald);
+        let seals = rustix::fs::fcntl_get_seals(&file).unwrap();
+        assert!(seals.contains(SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE));
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, message(&large));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -34,12 +35,29 @@ fn the_journal_has_the_event_and_vouches_for_its_writer() {
     assert_eq!(field("_CAP_EFFECTIVE"), "0");
 }
 
+#[test]
+#[ignore = "needs root and systemd-journald; run by .ci/run"]
+fn an_event_of_a_megabyte_arrives_whole() {
+    let _journald = Journald::running();
+    let environment = "e".repeat(1_000_000);
+    let daemon = Setup::new()
+        .replace("format = \"json\"", "format = \"journald\"")
+        .replace("[server]", &format!("[server]\nenvironment = \"{environment}\""))
+        .start();
+    let id = daemon.client().run(&["echo", "large"]).request_id;
+    let event = event_of(&id);
+    assert_eq!(event["KERNOS_ENVIRONMENT"].as_str().map(str::len), Some(environment.len()));
+    assert_eq!(event["KERNOS_KEY"], "alice");
+    assert_eq!(event["_PID"], daemon.pid().to_string());
+}
+
 fn event_of(request_id: &str) -> Value {
     let mut found = None;
     eventually("the event in the journal", || {
         let output = Command::new("journalctl")
             .args([
                 "--quiet",
+                "--all",
                 "--output=json",
                 &format!("KERNOS_REQUEST_ID={request_id}"),
                 "KERNOS_TOOL=shell_execute",
@@ -53,19 +71,24 @@ fn event_of(request_id: &str) -> Value {
     found.expect("it was seen")
 }
 
-/// A journald of the test's own where none runs: it needs no systemd around it.
-struct Journald(Option<Child>);
+/// A journald of the test's own where none runs: it needs no systemd around it. One test at a time has it.
+struct Journald {
+    child: Option<Child>,
+    _alone: MutexGuard<'static, ()>,
+}
 
 impl Journald {
     fn running() -> Self {
-        if Path::new(SOCKET).exists() && nix::sys::stat::stat(SOCKET).is_ok() && Self::answers() {
-            return Self(None);
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        if Path::new(SOCKET).exists() && Self::answers() {
+            return Self { child: None, _alone: alone };
         }
         let child = Command::new("/lib/systemd/systemd-journald")
             .spawn()
             .expect("Debian's package systemd is installed");
         eventually("the journal's socket", Self::answers);
-        Self(Some(child))
+        Self { child: Some(child), _alone: alone }
     }
 
     fn answers() -> bool {
@@ -76,7 +99,7 @@ impl Journald {
 
 impl Drop for Journald {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
+        if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
         }
