@@ -3,6 +3,8 @@
 //! The order matters: what needs a privilege comes before it is dropped, and threads come after, because
 //! privileges are a thread's own.
 
+use std::io;
+
 use tokio::runtime::{Builder, Runtime};
 
 use super::cli::Serve;
@@ -45,7 +47,8 @@ fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Re
     let runtime = runtime()?;
     confined.verify().map_err(Error::Confine)?;
     let format = log::start(policy.log(), provisional)?;
-    let record = Record::new(log::sink(format)?, policy.log().required, policy.server().environment.clone());
+    let (required, environment) = (policy.log().required, policy.server().environment.clone());
+    let record = Record::new(log::sink(format)?, required, environment).map_err(no_threads)?;
     let reread = chosen.file_to_reread(arguments);
     let booted = Booted { policy, listeners, control, started, reread, executor, confined, record };
     runtime.block_on(booted.serve(chosen.welcome.as_ref()))
@@ -69,5 +72,9 @@ fn identity(account: &Account) -> Identity {
 
 fn runtime() -> Result<Runtime, Error> {
     let built = Builder::new_multi_thread().enable_all().thread_name("kernos").build();
-    built.map_err(|source| Error::System { doing: "start threads", source })
+    built.map_err(no_threads)
+}
+
+fn no_threads(source: io::Error) -> Error {
+    Error::System { doing: "start threads", source }
 }

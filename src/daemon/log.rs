@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::exit::Error;
-use crate::http::{JOURNAL_SOCKET, Journal, Sink};
+use crate::http::{JOURNAL_SOCKET, Journal, Lines, Sink};
 use crate::policy::{Log, LogFormat};
 
 /// Libraries whose lower levels would tell requests, arguments and outputs.
@@ -115,7 +115,7 @@ fn filter(level: LevelFilter) -> Targets {
 fn text(level: LevelFilter) -> impl Subscriber + Send + Sync {
     let terminal = io::stderr().is_terminal();
     let layer = fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(Lines::default)
         .with_ansi(terminal)
         .with_target(false)
         .log_internal_errors(false);
@@ -123,7 +123,8 @@ fn text(level: LevelFilter) -> impl Subscriber + Send + Sync {
 }
 
 fn json(level: LevelFilter) -> impl Subscriber + Send + Sync {
-    let layer = fmt::layer().json().flatten_event(true).with_writer(io::stderr).log_internal_errors(false);
+    let layer =
+        fmt::layer().json().flatten_event(true).with_writer(Lines::default).log_internal_errors(false);
     Registry::default().with(layer.with_filter(filter(level)))
 }
 

@@ -77,7 +77,7 @@ impl Door {
         arguments: Map<String, Value>,
         cancelled: CancellationToken,
     ) -> Reply {
-        if !self.record.admits() {
+        if self.record.holds_calls() {
             let text = "no call is made while the record cannot be written: tell the operator of this host";
             return Reply::refused("record", text);
         }

@@ -19,9 +19,8 @@ use rustix::net::{
 /// Where journald listens (systemd-journald.service(8)).
 pub const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// How long a full queue is waited for. The queue is short (`net.unix.max_dgram_qlen`), and journald empties
-/// it in far less when it works at all.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a full socket is waited for before its path is looked at again: another journald may listen there.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A way to journald that survives its restarts: nothing is connected.
 #[derive(Debug)]
@@ -41,15 +40,31 @@ impl Journal {
         Ok(Self { path: path.to_owned(), eager, patient })
     }
 
-    /// Sends one event. `patiently` waits a moment for a full queue.
-    pub(super) fn send(&self, fields: &[(String, String)], patiently: bool) -> io::Result<()> {
-        let message = message(fields);
-        match self.send_by(&self.eager, &message) {
-            Err(error) if patiently && error.kind() == io::ErrorKind::WouldBlock => {
-                self.send_by(&self.patient, &message)
+    /// `KEY=value\n`, or with the length before the value where that holds a line break.
+    pub(super) fn message(fields: &[(String, String)]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512);
+        for (name, value) in fields {
+            bytes.extend_from_slice(name.as_bytes());
+            if value.contains('\n') {
+                bytes.push(b'\n');
+                bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
+            } else {
+                bytes.push(b'=');
             }
-            sent => sent,
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.push(b'\n');
         }
+        bytes
+    }
+
+    /// Sends a message where that takes no time.
+    pub(super) fn send_at_once(&self, message: &[u8]) -> io::Result<()> {
+        self.send_by(&self.eager, message)
+    }
+
+    /// Sends a message, and waits for a full socket.
+    pub(super) fn send(&self, message: &[u8]) -> io::Result<()> {
+        self.send_by(&self.patient, message)
     }
 
     /// As a datagram, or in a file of its own where it is larger than a datagram may be.
@@ -83,23 +98,6 @@ fn hand_over(socket: &UnixDatagram, file: &OwnedFd, to: &SocketAddrUnix) -> rust
     sendmsg_addr(socket, to, &[IoSlice::new(&[])], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// `KEY=value\n`, or with the length before the value where that holds a line break.
-fn message(fields: &[(String, String)]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(512);
-    for (name, value) in fields {
-        bytes.extend_from_slice(name.as_bytes());
-        if value.contains('\n') {
-            bytes.push(b'\n');
-            bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
-        } else {
-            bytes.push(b'=');
-        }
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{IoSliceMut, Read, Seek};
@@ -108,8 +106,8 @@ mod tests {
 
     use super::*;
 
-    fn fields() -> [(String, String); 2] {
-        [("A".to_owned(), "one".to_owned()), ("B".to_owned(), "x\ny".to_owned())]
+    fn event() -> Vec<u8> {
+        Journal::message(&[("A".to_owned(), "one".to_owned()), ("B".to_owned(), "x\ny".to_owned())])
     }
 
     /// The file that came in place of a datagram.
@@ -128,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_value_with_a_line_break_bears_its_length() {
-        assert_eq!(message(&fields()), b"A=one\nB\n\x03\0\0\0\0\0\0\0x\ny\n");
+        assert_eq!(event(), b"A=one\nB\n\x03\0\0\0\0\0\0\0x\ny\n");
     }
 
     #[test]
@@ -136,10 +134,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        Journal::open(&path).unwrap().send(&fields(), false).unwrap();
+        Journal::open(&path).unwrap().send_at_once(&event()).unwrap();
         let mut received = [0; 64];
         let length = journald.recv(&mut received).unwrap();
-        assert_eq!(received[..length], message(&fields()));
+        assert_eq!(received[..length], event());
     }
 
     #[test]
@@ -147,15 +145,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        let large = [("A".to_owned(), "x".repeat(1 << 20)), ("B".to_owned(), "y".to_owned())];
-        Journal::open(&path).unwrap().send(&large, false).unwrap();
+        let large =
+            Journal::message(&[("A".to_owned(), "x".repeat(1 << 20)), ("B".to_owned(), "y".to_owned())]);
+        Journal::open(&path).unwrap().send_at_once(&large).unwrap();
         let mut file = received(&journald);
         let seals = rustix::fs::fcntl_get_seals(&file).unwrap();
         assert!(seals.contains(SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE));
         let mut bytes = Vec::new();
         file.rewind().unwrap();
         file.read_to_end(&mut bytes).unwrap();
-        assert_eq!(bytes, message(&large));
+        assert!(bytes == large);
     }
 
     #[test]
@@ -163,10 +162,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let journal = Journal::open(&path).unwrap();
-        assert!(journal.send(&fields(), true).is_err());
+        assert!(journal.send_at_once(&event()).is_err());
 
         let _never_reads = UnixDatagram::bind(&path).unwrap();
-        let refused = (0..100_000).find_map(|_| journal.send(&fields(), true).err()).unwrap();
+        let refused = (0..100_000).find_map(|_| journal.send_at_once(&event()).err()).unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -131,8 +131,9 @@ impl Metrics {
             registry,
         };
         metrics.register(Box::new(metrics.sessions.clone()));
-        metrics.register(Box::new(record.written.clone()));
-        metrics.register(Box::new(record.lost.clone()));
+        for collector in record.collectors() {
+            metrics.register(collector);
+        }
         metrics.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()));
         metrics.describe(build, gaps);
         metrics.initialise();
@@ -317,11 +318,11 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometh
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::record::Sink;
+    use crate::http::sink::Sink;
 
     fn metrics() -> Metrics {
         let build = Build { version: "1.2.3", revision: "abc", privileges_dropped: true };
-        Metrics::new(&build, None, &Record::new(Sink::Text, false, None), 2)
+        Metrics::new(&build, None, &Record::new(Sink::Text, false, None).unwrap(), 2)
     }
 
     #[test]
@@ -347,7 +348,7 @@ mod tests {
     #[test]
     fn the_environment_is_a_label_of_everything() {
         let build = Build { version: "1", revision: "a", privileges_dropped: true };
-        let record = Record::new(Sink::Text, false, None);
+        let record = Record::new(Sink::Text, false, None).unwrap();
         let text = Metrics::new(&build, Some("production".to_owned()), &record, 0).text();
         let text = String::from_utf8(text).unwrap();
         let unlabelled = text.lines().filter(|line| line.starts_with("kernos_"));

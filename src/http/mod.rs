@@ -28,6 +28,7 @@ mod observe;
 mod probes;
 mod progress;
 mod pulse;
+mod queue;
 mod record;
 mod reply;
 mod revoke;
@@ -35,6 +36,8 @@ mod room;
 mod running;
 mod serve;
 mod sessions;
+mod sink;
+mod stderr;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -54,8 +57,10 @@ pub use door::{Door, Parts};
 pub use journal::{Journal, SOCKET as JOURNAL_SOCKET};
 pub use metrics::Build;
 pub use now::{CallNow, Stopped};
-pub use record::{Record, Sink};
+pub use record::Record;
 pub use serve::serve;
+pub use sink::Sink;
+pub use stderr::Lines;
 pub use tls::examine;
 
 use endpoint::Endpoint;

@@ -143,6 +143,7 @@ impl Server {
         let _ = timeout(CLOSE, self.connections.wait()).await;
         self.abandon.cancel();
         self.connections.wait().await;
+        door.record.flush();
     }
 }
 

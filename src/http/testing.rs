@@ -103,7 +103,7 @@ impl House {
 
     /// With these tables in place of the keys; there is a key of bob's, who may call no tool, in any case.
     pub(super) fn with(tables: &str) -> Self {
-        Self::recorded(tables, Record::new(Sink::Text, false, None))
+        Self::recorded(tables, Record::new(Sink::Text, false, None).unwrap())
     }
 
     /// Serves on a port of its own until told to stop.

@@ -285,6 +285,11 @@ impl Daemon {
         await_exit(&mut self.child, &self.log)
     }
 
+    /// Whether it has ended, whatever is left to read of its log.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_some()
+    }
+
     /// Waits for a line to the service manager that starts so; gives what follows.
     pub fn told(&self, prefix: &str) -> String {
         let mut found = None;

@@ -1,8 +1,10 @@
 //! What a daemon wrote to its standard error.
 
 use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,6 +13,7 @@ use crate::processes::eventually;
 /// Lines of a stream, as they come.
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
+    stopped: Arc<AtomicBool>,
     reader: JoinHandle<()>,
 }
 
@@ -18,13 +21,27 @@ impl Log {
     /// Reads the stream from now on.
     pub fn collect(stream: impl Read + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let to = Arc::clone(&lines);
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (to, waits) = (Arc::clone(&lines), Arc::clone(&stopped));
         let reader = thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                while waits.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(5));
+                }
                 to.lock().expect("nobody panics while holding it").push(line);
             }
         });
-        Self { lines, reader }
+        Self { lines, stopped, reader }
+    }
+
+    /// Reads nothing more, as a reader that hangs.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads again.
+    pub fn go_on(&self) {
+        self.stopped.store(false, Ordering::Relaxed);
     }
 
     /// Everything so far.

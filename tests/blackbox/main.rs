@@ -33,6 +33,7 @@ mod progress;
 mod reload;
 mod service;
 mod tls;
+mod stalled;
 mod users;
 mod welcome;
 mod wire;
