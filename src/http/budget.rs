@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::pace::{Due, Pace};
 use crate::policy::Grant;
 
 /// Waiting calls for each that runs: enough for a burst, few enough that the last one waits for four others.
@@ -21,8 +22,8 @@ const REQUESTS_LEAST: usize = 64;
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
-    /// Calls, and in which time.
-    pub rate: Option<(u32, Duration)>,
+    /// How often.
+    pub rate: Option<Pace>,
     /// Calls at once.
     pub concurrent: usize,
 }
@@ -31,8 +32,8 @@ pub(super) struct Terms {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Exhausted {
     /// Too many calls in the time.
-    #[error("this key may make {calls} calls in {}: try again in {}", seconds(*.per), seconds(*.again))]
-    Rate { calls: u32, per: Duration, again: Duration },
+    #[error("this key may make {} calls in {}: try again in {}", .pace.count, seconds(.pace.per), seconds(*.again))]
+    Rate { pace: Pace, again: Duration },
     /// The queue is full too.
     #[error(
         "this key may run {concurrent} calls at once and have {queue} more waiting: try again when one has ended"
@@ -69,8 +70,7 @@ pub(super) struct Budgets(Mutex<HashMap<String, Arc<Budget>>>);
 #[derive(Debug)]
 pub(super) struct Budget {
     terms: Terms,
-    /// When the next call would be on time, were they evenly spread (GCRA).
-    next: Mutex<Instant>,
+    due: Mutex<Due>,
     slots: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -80,7 +80,7 @@ impl Terms {
     /// What a grant says.
     pub(super) fn of(grant: &Grant) -> Self {
         Self {
-            rate: grant.rate().map(|rate| (rate.calls, rate.per)),
+            rate: grant.rate().map(|rate| Pace { count: rate.calls, per: rate.per }),
             concurrent: usize::try_from(grant.concurrent()).unwrap_or(usize::MAX),
         }
     }
@@ -112,7 +112,7 @@ impl Budget {
     fn new(terms: Terms) -> Self {
         Self {
             terms,
-            next: Mutex::new(Instant::now()),
+            due: Mutex::new(Due::at_once(Instant::now())),
             slots: Arc::new(Semaphore::new(terms.concurrent.max(1))),
             requests: Arc::new(Semaphore::new(terms.requests())),
             waiting: AtomicUsize::new(0),
@@ -121,7 +121,9 @@ impl Budget {
 
     /// Counts a call against the rate, whatever becomes of it.
     pub(super) fn count(&self) -> Result<(), Exhausted> {
-        self.on_time(Instant::now())
+        let Some(pace) = self.terms.rate else { return Ok(()) };
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.count(pace, Instant::now()).map_err(|again| Exhausted::Rate { pace, again })
     }
 
     /// Counts a request as under way until the value is dropped.
@@ -139,23 +141,6 @@ impl Budget {
         let _place = Place::take(&self.waiting, queue).ok_or(Exhausted::Concurrent { concurrent, queue })?;
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         Ok(slot.expect("the semaphore is never closed"))
-    }
-
-    /// A whole burst may come at once, then one call each `per / calls`.
-    fn on_time(&self, now: Instant) -> Result<(), Exhausted> {
-        let Some((calls, per)) = self.terms.rate else {
-            return Ok(());
-        };
-        let spacing = per / calls.max(1);
-        let burst = per.saturating_sub(spacing);
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = (*next).max(now);
-        let early = due.duration_since(now);
-        if let Some(again) = early.checked_sub(burst).filter(|again| !again.is_zero()) {
-            return Err(Exhausted::Rate { calls, per, again });
-        }
-        *next = due + spacing;
-        Ok(())
     }
 }
 
@@ -182,22 +167,12 @@ mod tests {
 
     use super::*;
 
-    const TERMS: Terms = Terms { rate: Some((3, Duration::from_secs(60))), concurrent: 1 };
-
-    #[test]
-    fn a_burst_is_let_through_and_then_one_call_a_share_of_the_time() {
-        let budget = Budget::new(TERMS);
-        let start = Instant::now();
-        let at = |seconds| budget.on_time(start + Duration::from_secs(seconds)).is_ok();
-        assert_eq!([at(0), at(0), at(0), at(0)], [true, true, true, false]);
-        assert_eq!([at(19), at(21), at(21), at(41)], [false, true, false, true]);
-    }
+    const TERMS: Terms = Terms { rate: Some(Pace { count: 3, per: Duration::from_secs(60) }), concurrent: 1 };
 
     #[test]
     fn a_refusal_says_when_to_come_back() {
         let budget = Budget::new(TERMS);
-        let start = Instant::now();
-        let last = (0..4).map(|_| budget.on_time(start)).last().unwrap();
+        let last = (0..4).map(|_| budget.count()).last().unwrap();
         assert!(
             last.unwrap_err().to_string().starts_with("this key may make 3 calls in 60 s: try again in "),
         );

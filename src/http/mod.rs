@@ -25,6 +25,7 @@ mod mcp;
 mod metrics;
 mod now;
 mod observe;
+mod pace;
 mod probes;
 mod progress;
 mod pulse;
