@@ -39,10 +39,15 @@ pub(super) struct Event {
     pub outcome: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<i32>,
-    pub duration_us: u64,
+    /// How many refusals it stands for, where it is not one; they came within a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<u64>,
     /// Where it came from.
-    pub from: IpAddr,
-    pub request_id: String,
+    pub from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 impl Event {
@@ -65,14 +70,14 @@ impl Event {
             command_sha256,
             outcome: Some(account.outcome),
             status: account.status,
-            ..Self::refused("", duration)
+            ..Self::refused("", None, duration)
         }
     }
 
-    /// The event of a request that was turned away before it was known whose it is.
-    pub(super) fn refused(reason: &'static str, duration: Duration) -> Self {
+    /// The event of a request that was turned away, and whose key it had if that is known.
+    pub(super) fn refused(reason: &'static str, key: Option<String>, duration: Duration) -> Self {
         Self {
-            key: None,
+            key,
             tool: None,
             decision: Decision::Refused,
             rule: None,
@@ -81,15 +86,21 @@ impl Event {
             command_sha256: None,
             outcome: None,
             status: None,
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            from: IpAddr::from([0, 0, 0, 0]),
-            request_id: String::new(),
+            count: None,
+            duration_us: Some(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+            from: String::new(),
+            request_id: None,
         }
+    }
+
+    /// The event of several such requests.
+    pub(super) fn folded(reason: &'static str, key: Option<String>, from: String, count: u64) -> Self {
+        Self { count: Some(count), duration_us: None, from, ..Self::refused(reason, key, Duration::ZERO) }
     }
 
     /// Where it came from, and as which request.
     pub(super) fn at(self, from: IpAddr, request_id: &str) -> Self {
-        Self { from, request_id: request_id.to_owned(), ..self }
+        Self { from: from.to_string(), request_id: Some(request_id.to_owned()), ..self }
     }
 
     /// The event in one sentence.
@@ -101,6 +112,9 @@ impl Event {
             Decision::Denied => format!("{tool} by {key}: denied"),
             Decision::Refused => format!("{tool} by {key}: refused"),
         };
+        if let Some(count) = self.count {
+            let _ = write!(text, " {count} more times");
+        }
         if let Some(status) = self.status {
             let _ = write!(text, " {status}");
         }
@@ -177,7 +191,9 @@ mod tests {
         };
         let event = Event::of_call("alice", "shell_execute", &account, Duration::from_millis(1));
         assert_eq!(event.sentence(), r#"shell_execute by alice: exited 1 ["ls","x"]"#);
-        let refused = Event::refused("unknown-key", Duration::ZERO);
-        assert_eq!(refused.sentence(), "a request by nobody known: refused (unknown-key)");
+        let refused = Event::refused("unknown", None, Duration::ZERO);
+        assert_eq!(refused.sentence(), "a request by nobody known: refused (unknown)");
+        let folded = Event::folded("unknown", None, "192.0.2.1".to_owned(), 7);
+        assert_eq!(folded.sentence(), "a request by nobody known: refused 7 more times (unknown)");
     }
 }

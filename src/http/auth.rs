@@ -3,7 +3,7 @@
 //! A key in the query is never read: addresses end up in logs and histories.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -23,7 +23,10 @@ use crate::vocab::Secret;
 
 const API_KEY: &str = "x-api-key";
 
-/// Answers 401, or hands the request on with its [`Caller`] and without its key.
+/// Why a request without a valid key is refused where its source has made too many of them.
+const TOO_MANY: &str = "too-many";
+
+/// Answers 401 or 429, or hands the request on with its [`Caller`] and without its key.
 pub(super) async fn authenticate(
     State(door): State<Arc<Door>>,
     mut request: Request,
@@ -46,10 +49,12 @@ pub(super) async fn authenticate(
     let principal = match identified {
         Ok(principal) => principal,
         Err((reason, key)) => {
+            let wait = door.refusals.count(client.address, begun).err();
+            let (reason, key) = if wait.is_some() { (TOO_MANY, None) } else { (reason, key) };
             door.metrics.unauthenticated(reason);
-            let event = Event { key, ..Event::refused(reason, begun.elapsed()) };
-            door.record.write(&event.at(client.address, &request_id));
-            return unauthorized(!matches!(presented, Ok(None)));
+            let event = Event::refused(reason, key, begun.elapsed()).at(client.address, &request_id);
+            door.turned_away(client.address, event);
+            return wait.map_or_else(|| unauthorized(!matches!(presented, Ok(None))), too_many);
         }
     };
     request.headers_mut().remove(header::AUTHORIZATION);
@@ -98,6 +103,17 @@ fn unauthorized(shown: bool) -> Response<Body> {
     };
     let mut response = reply::json_rpc_error(StatusCode::UNAUTHORIZED, reply::INVALID_REQUEST, text);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+/// The same for every wrong key too. A right one is served all the same: other agents may come from there.
+fn too_many(wait: Duration) -> Response<Body> {
+    let seconds = wait.as_millis().div_ceil(1000);
+    let text = format!("Too Many Requests: without a valid key, from this address; try again in {seconds} s");
+    let mut response = reply::json_rpc_error(StatusCode::TOO_MANY_REQUESTS, reply::INVALID_REQUEST, &text);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(60)));
     response
 }
 

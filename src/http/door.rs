@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::budget::Budgets;
 use super::metrics::{Build, Metrics};
 use super::record::Record;
+use super::refusals::Refusals;
 use super::running::Running;
 use super::sessions::Sessions;
 use super::tls;
@@ -54,6 +55,7 @@ pub struct Door {
     pub(super) record: Record,
     pub(super) metrics: Metrics,
     pub(super) budgets: Budgets,
+    pub(super) refusals: Refusals,
     pub(super) listening: Vec<SocketAddr>,
     pub(super) running: Running,
     pub(super) sessions: Arc<Sessions>,
@@ -82,6 +84,7 @@ impl Door {
             metrics,
             record,
             budgets: Budgets::default(),
+            refusals: Refusals::default(),
             listening,
             running: Running::default(),
             reload_refused: AtomicBool::new(false),

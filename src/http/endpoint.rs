@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 
+use super::audit::Event;
 use super::body::{Bounded, Fault};
 use super::budget::Terms;
 use super::call::Caller;
@@ -73,6 +74,11 @@ pub(super) async fn answer(
     if let Some(id) = request.headers().get(SESSION_ID)
         && !id.to_str().is_ok_and(|id| sessions.belongs(id, &caller))
     {
+        if id.to_str().is_ok_and(|id| sessions.belongs_to_another(id, &caller)) {
+            let owner = caller.principal.name().to_owned();
+            let event = Event::refused("session", Some(owner), Duration::ZERO);
+            endpoint.door.turned_away(caller.address, event.at(caller.address, &caller.request_id));
+        }
         return reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session");
     }
     let method = request.method().clone();

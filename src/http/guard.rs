@@ -29,6 +29,14 @@ impl Stranger {
             Self::Host(_) | Self::Origin(_) => StatusCode::FORBIDDEN,
         }
     }
+
+    /// As a word for the record.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::NoHost | Self::Host(_) => "host",
+            Self::Origin(_) => "origin",
+        }
+    }
 }
 
 /// Who may be called, and by which pages.

@@ -29,8 +29,8 @@ const BUCKETS: [f64; 16] = [
 const ROUTES: [&str; 6] = ["/mcp", "/live", "/ready", "/health", "/metrics", "other"];
 
 /// Why nobody was recognised.
-const AUTH_FAILURES: [&str; 7] =
-    ["no-key", "unknown", "expired", "elsewhere", "remote", "forwarded", "unreadable"];
+const AUTH_FAILURES: [&str; 8] =
+    ["no-key", "unknown", "expired", "elsewhere", "remote", "forwarded", "unreadable", "too-many"];
 
 /// Why a call was denied or refused: the policy's codes and ours.
 const DENIALS: [&str; 17] = [
@@ -70,6 +70,7 @@ pub(super) struct Metrics {
     pub(super) sessions: IntGauge,
     pub(super) connections: IntGauge,
     pub(super) evicted: IntCounter,
+    pub(super) refusals_folded: IntCounter,
 }
 
 /// What is known when serving starts and never changes.
@@ -115,6 +116,11 @@ impl Metrics {
             denials: counters(&registry, "policy_denials", "Calls that were denied or refused.", &["reason"]),
             auth_failures: counters(&registry, "auth_failures", "Requests without a valid key.", &["reason"]),
             truncated: counter(&registry, "output_truncated", "Calls whose output was cut."),
+            refusals_folded: counter(
+                &registry,
+                "record_refusals_folded",
+                "Refused requests that share an audit event with others like them.",
+            ),
             sessions: IntGauge::new("kernos_sessions", "Sessions of the older protocol that are open.")
                 .expect("the name is valid"),
             gaps: single(

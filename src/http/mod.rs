@@ -31,6 +31,7 @@ mod progress;
 mod pulse;
 mod queue;
 mod record;
+mod refusals;
 mod reply;
 mod revoke;
 mod room;
@@ -46,6 +47,7 @@ mod tests;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -64,8 +66,11 @@ pub use sink::Sink;
 pub use stderr::Lines;
 pub use tls::examine;
 
+use audit::Event;
+use client::Client;
 use endpoint::Endpoint;
 use guard::Guard;
+use observe::Origin;
 
 /// What is answered to whoever does not speak the TLS that is spoken here.
 fn in_the_clear(door: &Arc<Door>) -> Router {
@@ -107,6 +112,11 @@ async fn meant_for_us(State(door): State<Arc<Door>>, request: Request, next: Nex
         listening: &door.listening,
     };
     if let Err(stranger) = guard.admits(request.uri(), request.headers()) {
+        if let Some(Origin { peer, request_id }) = request.extensions().get() {
+            let from = Client::of(*peer, request.headers(), &policy.server().proxies).address;
+            let event = Event::refused(stranger.reason(), None, Duration::ZERO).at(from, request_id);
+            door.turned_away(from, event);
+        }
         let status = stranger.status();
         let reason = status.canonical_reason().unwrap_or_default();
         return reply::text(status, format!("{reason}: {stranger}"));

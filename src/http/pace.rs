@@ -19,6 +19,11 @@ impl Due {
         Self(now)
     }
 
+    /// Whether it is as if nothing had ever happened.
+    pub(super) fn is_now(self, now: Instant) -> bool {
+        self.0 <= now
+    }
+
     /// Counts one more, or says how long it must wait.
     pub(super) fn count(&mut self, pace: Pace, now: Instant) -> Result<(), Duration> {
         let spacing = pace.per / pace.count.max(1);

@@ -78,7 +78,7 @@ mod tests {
     use crate::http::journal::Journal;
 
     fn event() -> Event {
-        Event::refused("unknown-key", Duration::from_micros(5)).at([127, 0, 0, 1].into(), "ab12")
+        Event::refused("unknown", None, Duration::from_micros(5)).at([127, 0, 0, 1].into(), "ab12")
     }
 
     fn record(path: &Path, required: bool) -> Record {

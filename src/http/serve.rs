@@ -54,6 +54,9 @@ const CONNECTIONS_MAX: u64 = 4096;
 /// How often idle sessions are looked for.
 const REAP: Duration = Duration::from_secs(60);
 
+/// How often refusals that were counted are put on record.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// After a failed accept (no descriptors left) this passes before the next.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
@@ -100,9 +103,22 @@ pub(super) async fn serve_with(
     };
     tokio::spawn(accepting.clone().run_until_cancelled_owned(reaper));
 
+    let teller = Arc::clone(&door);
+    let teller = async move {
+        loop {
+            sleep(SETTLE).await;
+            let door = Arc::clone(&teller);
+            // Many sources may have something to tell, and the reader of the record may be slow.
+            let _ = tokio::task::spawn_blocking(move || door.settle_refusals(false)).await;
+        }
+    };
+    tokio::spawn(accepting.clone().run_until_cancelled_owned(teller));
+
     shutdown.await;
     accepting.cancel();
     server.drain().await;
+    door.settle_refusals(true);
+    door.record.flush();
     Ok(())
 }
 
@@ -143,7 +159,6 @@ impl Server {
         let _ = timeout(CLOSE, self.connections.wait()).await;
         self.abandon.cancel();
         self.connections.wait().await;
-        door.record.flush();
     }
 }
 

@@ -131,6 +131,11 @@ impl Sessions {
         ids
     }
 
+    /// Whether the session is there, but another key's.
+    pub(super) fn belongs_to_another(&self, id: &str, caller: &Caller) -> bool {
+        self.lock().get(id).is_some_and(|session| session.is_owned() && !session.is_of(caller))
+    }
+
     /// Keeps the session from being ended as idle.
     pub(super) fn hold(&self, id: &str) -> Option<Held> {
         self.lock().get(id).map(Held::new)
@@ -159,6 +164,10 @@ impl Sessions {
 impl Session {
     fn owner(&self) -> MutexGuard<'_, Owner> {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_owned(&self) -> bool {
+        matches!(*self.owner(), Owner::Of(_))
     }
 
     fn is_of(&self, owner: &Caller) -> bool {
@@ -342,6 +351,8 @@ mod tests {
         sessions.bind(&id, &bob);
         assert!(sessions.belongs(&id, &alice) && !sessions.belongs(&id, &bob));
         assert!(!sessions.belongs("another", &alice));
+        assert!(sessions.belongs_to_another(&id, &bob) && !sessions.belongs_to_another(&id, &alice));
+        assert!(!sessions.belongs_to_another("another", &bob));
     }
 
     #[tokio::test]
