@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::trace::Trace;
 use crate::tools::{Account, Decision};
 
 /// A command is cut at this length: long enough for what people type, short enough for a datagram.
@@ -48,6 +49,11 @@ pub(super) struct Event {
     pub from: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The caller's own trace, and the operation in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<String>,
 }
 
 impl Event {
@@ -90,6 +96,8 @@ impl Event {
             duration_us: Some(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
             from: String::new(),
             request_id: None,
+            trace_id: None,
+            parent_id: None,
         }
     }
 
@@ -101,6 +109,13 @@ impl Event {
     /// Where it came from, and as which request.
     pub(super) fn at(self, from: IpAddr, request_id: &str) -> Self {
         Self { from: from.to_string(), request_id: Some(request_id.to_owned()), ..self }
+    }
+
+    /// In which trace of the caller's it stands, if it said so.
+    pub(super) fn within(self, trace: Option<&Trace>) -> Self {
+        let (trace_id, parent_id) =
+            trace.map(|trace| (trace.trace_id.clone(), trace.parent_id.clone())).unzip();
+        Self { trace_id, parent_id, ..self }
     }
 
     /// The event in one sentence.

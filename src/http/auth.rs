@@ -18,6 +18,7 @@ use super::door::Door;
 use super::observe::Origin;
 use super::reply;
 use super::room::Place;
+use super::trace::Trace;
 use crate::policy::Refused;
 use crate::vocab::Secret;
 
@@ -59,7 +60,9 @@ pub(super) async fn authenticate(
     };
     request.headers_mut().remove(header::AUTHORIZATION);
     request.headers_mut().remove(API_KEY);
-    request.extensions_mut().insert(Caller { principal, address: client.address, request_id });
+    // From callers who are known only: nobody else can put an event into a trace that is not theirs.
+    let trace = Trace::of(request.headers());
+    request.extensions_mut().insert(Caller { principal, address: client.address, request_id, trace });
     // A connection that serves a caller is kept until the answer is sent.
     match request.extensions_mut().remove::<Arc<Place>>() {
         Some(place) => reply::holding(place.serve(), next.run(request).await),

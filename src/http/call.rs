@@ -15,6 +15,7 @@ use super::audit::Event;
 use super::budget::{Budget, Terms};
 use super::door::Door;
 use super::running::Call;
+use super::trace::Trace;
 use crate::exec::{Stop, Watch};
 use crate::policy::{Principal, ToolGrant};
 use crate::tools::{self, Account, Context, Decision, Entry, Reply};
@@ -25,6 +26,8 @@ pub(super) struct Caller {
     pub principal: Principal,
     pub address: IpAddr,
     pub request_id: Arc<str>,
+    /// Where the request stands in a trace of its caller's.
+    pub trace: Option<Trace>,
 }
 
 /// What became of a call.
@@ -112,7 +115,7 @@ impl Door {
 
     fn put_on_record(&self, caller: &Caller, tool: &str, account: &Account, begun: Instant) {
         let event = Event::of_call(caller.principal.name(), tool, account, begun.elapsed());
-        self.record.write(&event.at(caller.address, &caller.request_id));
+        self.record.write(&event.at(caller.address, &caller.request_id).within(caller.trace.as_ref()));
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn preflight<B: Default>(method: &Method, headers: &HeaderMap) -> Opt
         say(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             "authorization, content-type, accept, x-api-key, mcp-session-id, mcp-protocol-version, mcp-method, \
-             mcp-name, last-event-id",
+             mcp-name, last-event-id, traceparent",
         );
         say(header::ACCESS_CONTROL_MAX_AGE, "600");
         response

@@ -25,6 +25,7 @@ use super::call::{Called, Caller};
 use super::door::Door;
 use super::progress::{Listener, Progress, telling};
 use super::sessions::{Held, Room, Sessions};
+use super::trace::Trace;
 use crate::exec::Watch;
 use crate::tools::{self, Entry, Reply};
 
@@ -102,11 +103,15 @@ impl ServerHandler for Handler {
         let called = async {
             let _session = self.session(&context);
             let arguments = request.arguments.unwrap_or_default();
-            let caller = caller(&context)?;
+            let mut caller = caller(&context)?.clone();
+            // The header is of this hop, and a proxy may have written it; this is of the very call.
+            if let Some(trace) = context.meta.get_traceparent().and_then(Trace::parse) {
+                caller.trace = Some(trace);
+            }
             let audience = Audience::of(&context);
             let watch = audience.as_ref().map_or_else(Watch::default, |_| Watch::of_output());
             let cancelled = context.ct.clone();
-            let call = self.door.call(caller, &request.name, arguments, watch.clone(), cancelled);
+            let call = self.door.call(&caller, &request.name, arguments, watch.clone(), cancelled);
             Ok(match audience {
                 Some(audience) => telling(call, &watch, &audience).await,
                 None => call.await,

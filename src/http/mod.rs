@@ -45,6 +45,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The record: one event a decision, with nothing in it that must not be there.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::client::{Client, Era};
+use crate::client::{Client, ERAS, Era};
 use crate::daemon::Daemon;
 use crate::policy::ALICE;
 
@@ -53,6 +53,35 @@ fn neither_a_key_nor_an_output_is_in_the_log() {
     let log = daemon.log.whole();
     for secret in [ALICE, "a-wrong-key-7f3a", "output-of-a-command"] {
         assert!(!log.contains(secret), "{secret} is in\n{log}");
+    }
+}
+
+#[test]
+fn the_trace_of_a_caller_is_on_record_and_nothing_else_that_it_writes_there() {
+    let daemon = Daemon::start();
+    let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let valid = format!("00-{trace}-{parent}-01");
+    let ids = |event: &Value| (event["trace_id"].clone(), event["parent_id"].clone());
+    for era in ERAS {
+        let header = daemon.client_of(era, ALICE).header("traceparent", &valid);
+        let id = header.run(&["true"]).request_id;
+        assert_eq!(ids(&event_of(&daemon, &id)), (json!(trace), json!(parent)), "{era:?}");
+
+        let (trace, parent) = ("0123456789abcdef0123456789abcdef", "0123456789abcdef");
+        let call = json!({
+            "name": "shell_execute", "arguments": { "command": ["true"] },
+            "_meta": { "traceparent": format!("00-{trace}-{parent}-00") },
+        });
+        let id = header.request("tools/call", call).answer().request_id;
+        let expected = (json!(trace), json!(parent));
+        assert_eq!(ids(&event_of(&daemon, &id)), expected, "{era:?}: the call's own comes first");
+
+        let id = daemon
+            .client_of(era, ALICE)
+            .header("traceparent", &valid.to_uppercase())
+            .run(&["true"])
+            .request_id;
+        assert_eq!(ids(&event_of(&daemon, &id)), (Value::Null, Value::Null), "{era:?}: not valid");
     }
 }
 
