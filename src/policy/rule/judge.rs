@@ -1,10 +1,8 @@
-//! Whether a rule allows the arguments of a command.
-//!
-//! Flags are read as `getopt_long(3)` reads them, except that abbreviations are never expanded: clusters are
-//! split, a value is the rest of the word or the next one, `--` ends the flags.
+//! Whether a rule allows the arguments of a command, once they are read.
 
-use super::arguments::{Flag, Kind, Shape};
-use super::{Arguments, Launches, Rule};
+use super::Rule;
+use super::arguments::Kind;
+use super::reading::Value;
 use crate::command::Word;
 use crate::policy::document::Mode;
 use crate::vocab::{AbsPath, printable};
@@ -62,166 +60,14 @@ impl Rule {
         argv: &[Word],
         view: &View<'_>,
     ) -> Result<Option<usize>, Objection> {
-        let words = &argv[1..];
-        match (&self.arguments, self.launches) {
-            (Arguments::Plain(shape), Some(launches)) => {
-                shape.launch(words, launches, view).map(|begins| begins.map(|at| 1 + at))
-            }
-            (Arguments::Plain(shape), None) => shape.judge(words, view).map(|()| None),
-            (Arguments::Subcommands { globals, subcommands }, _) => {
-                subcommand(globals, subcommands, argv, view).map(|()| None)
-            }
-        }
+        self.read(argv, &mut |value| value.judge(view))
     }
 }
 
-fn subcommand(
-    globals: &[Flag],
-    subcommands: &[(String, Shape)],
-    argv: &[Word],
-    view: &View<'_>,
-) -> Result<(), Objection> {
-    let names = || subcommands.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let mut at = 1;
-    while argv.get(at).is_some_and(is_flag) {
-        at += flag(globals, &argv[at..], view).map_err(|objection| match objection.code {
-            "flag" => Objection { what: format!("{} before the subcommand", objection.what), ..objection },
-            _ => objection,
-        })?;
+impl Value<'_> {
+    fn judge(self, view: &View<'_>) -> Result<(), Objection> {
+        self.kind.judge(self.text, self.word.at(), view)
     }
-    let Some(word) = argv.get(at) else {
-        return Err(Objection {
-            code: "subcommand",
-            at: argv[at - 1].at(),
-            what: "a subcommand is missing".to_owned(),
-            instead: format!("one of: {}", names()),
-        });
-    };
-    let Some((_, shape)) = subcommands.iter().find(|(name, _)| name == word.text()) else {
-        return Err(Objection {
-            code: "subcommand",
-            at: word.at(),
-            what: format!("`{}` is not a listed subcommand", printable(word.text())),
-            instead: format!("one of: {}", names()),
-        });
-    };
-    shape.judge(&argv[at + 1..], view)
-}
-
-/// A word that `getopt_long(3)` would take for flags.
-fn is_flag(word: &Word) -> bool {
-    word.text().len() > 1 && word.text().starts_with('-')
-}
-
-impl Shape {
-    fn judge(&self, words: &[Word], view: &View<'_>) -> Result<(), Objection> {
-        let mut at = 0;
-        let mut operands_only = false;
-        while let Some(word) = words.get(at) {
-            if operands_only || !is_flag(word) {
-                self.operand(word, view)?;
-                at += 1;
-            } else if word.text() == "--" {
-                operands_only = true;
-                at += 1;
-            } else {
-                at += self.flags.as_ref().map_or(Ok(1), |flags| flag(flags, &words[at..], view))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Flags end at the first operand, as they do for every launcher (`+` in `getopt_long(3)`).
-    fn launch(
-        &self,
-        words: &[Word],
-        launches: Launches,
-        view: &View<'_>,
-    ) -> Result<Option<usize>, Objection> {
-        let mut at = 0;
-        while let Some(word) = words.get(at).filter(|word| is_flag(word)) {
-            if word.text() == "--" {
-                at += 1;
-                break;
-            }
-            at += flag(self.flags.as_deref().unwrap_or_default(), &words[at..], view)?;
-        }
-        let own = match launches {
-            Launches::After(operands) => operands.min(words.len() - at),
-            Launches::AfterAssignments => {
-                words[at..].iter().take_while(|word| word.text().contains('=')).count()
-            }
-        };
-        for word in &words[at..at + own] {
-            self.operand(word, view)?;
-        }
-        Ok((at + own < words.len()).then_some(at + own))
-    }
-
-    fn operand(&self, word: &Word, view: &View<'_>) -> Result<(), Objection> {
-        match &self.operands {
-            Some(kind) => kind.judge(word.text(), word.at(), view),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Judges the flag at the start of `words`; how many words it takes.
-fn flag(listed: &[Flag], words: &[Word], view: &View<'_>) -> Result<usize, Objection> {
-    let word = &words[0];
-    let text = word.text();
-    let refuse = |name: &str, why: &str| Objection {
-        code: "flag",
-        at: word.at(),
-        what: format!("`{}` {why}", printable(name)),
-        instead: if listed.is_empty() {
-            "no flag is".to_owned()
-        } else {
-            format!("one of: {}", listed.iter().map(Flag::to_string).collect::<Vec<_>>().join(" "))
-        },
-    };
-    let named = |name: &str| listed.iter().filter(|flag| flag.name == name).collect::<Vec<_>>();
-    let next = |kind: &Kind, name: &str| match words.get(1) {
-        Some(value) => kind.judge(value.text(), value.at(), view).map(|()| 2),
-        None => Err(refuse(name, "needs a value")),
-    };
-
-    let whole = named(text);
-    if whole.iter().any(|flag| flag.value.is_none()) {
-        return Ok(1);
-    }
-    if let Some(kind) = whole.first().and_then(|flag| flag.value.as_ref()) {
-        return next(kind, text);
-    }
-    if let Some((name, value)) = text.split_once('=').filter(|(name, _)| name.len() > 2) {
-        let valued = named(name);
-        match valued.iter().find_map(|flag| flag.value.as_ref()) {
-            Some(kind) => return kind.judge(value, word.at(), view).map(|()| 1),
-            None if !valued.is_empty() => return Err(refuse(name, "is listed without a value")),
-            None => {}
-        }
-    }
-    if text.starts_with("--") {
-        return Err(refuse(text.split('=').next().unwrap_or(text), "is not a listed flag"));
-    }
-    for (offset, letter) in text.char_indices().skip(1) {
-        let name = format!("-{letter}");
-        let rest = &text[offset + letter.len_utf8()..];
-        match named(&name).as_slice() {
-            [] => return Err(refuse(&name, "is not a listed flag")),
-            flags if flags.iter().any(|flag| flag.value.is_none()) => {}
-            [flag, ..] => match &flag.value {
-                Some(kind) if rest.is_empty() => return next(kind, &name),
-                // getopt(3) takes the `=` for a part of the value, other parsers take it away: two paths in one word.
-                Some(Kind::Path | Kind::WritablePath) if rest.starts_with('=') => {
-                    return Err(refuse(&name, "takes its path as a word of its own, without `=`"));
-                }
-                Some(kind) => return kind.judge(rest, word.at(), view).map(|()| 1),
-                None => {}
-            },
-        }
-    }
-    Ok(1)
 }
 
 impl Kind {
@@ -256,6 +102,7 @@ impl Kind {
 mod tests {
     use super::*;
     use crate::policy::grant::RootGrant;
+    use crate::policy::rule::{Flag, Shape};
 
     fn words(texts: &[&str]) -> Vec<Word> {
         let line = crate::command::parse(
@@ -280,7 +127,7 @@ mod tests {
         let roots = roots();
         let view = View { roots: &roots, directory: AbsPath::parse("/srv/work").unwrap() };
         shape
-            .judge(&words(texts), &view)
+            .read(&words(texts), &mut |value| value.judge(&view))
             .map_err(|objection| format!("[{}] {}", objection.at, objection.what))
     }
 
@@ -351,22 +198,5 @@ mod tests {
         );
         assert_eq!(verdict(&write, &["out/x"]), Ok(()));
         assert_eq!(verdict(&write, &["x"]), Err("[1] `x` lies in a root that may only be read".to_owned()));
-    }
-
-    #[test]
-    fn a_launcher_says_where_its_command_begins() {
-        let roots = roots();
-        let view = View { roots: &roots, directory: AbsPath::parse("/srv/work").unwrap() };
-        let timeout = shape(&["-k=text", "--preserve-status"], None);
-        let begins = |texts: &[&str]| timeout.launch(&words(texts), Launches::After(1), &view).ok();
-        assert_eq!(begins(&["-k", "1", "5", "ls", "-l"]), Some(Some(3)));
-        assert_eq!(begins(&["5", "ls"]), Some(Some(1)));
-        assert_eq!(begins(&["5"]), Some(None));
-        assert_eq!(begins(&[]), Some(None));
-        assert_eq!(begins(&["-Z", "5", "ls"]), None);
-        let env = shape(&["-i"], None);
-        let begins = |texts: &[&str]| env.launch(&words(texts), Launches::AfterAssignments, &view).ok();
-        assert_eq!(begins(&["-i", "A=1", "B=", "ls", "C=2"]), Some(Some(3)));
-        assert_eq!(begins(&["-S", "ls"]), None);
     }
 }

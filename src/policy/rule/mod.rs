@@ -3,6 +3,7 @@
 mod arguments;
 mod covers;
 mod judge;
+mod reading;
 
 use std::sync::Arc;
 
