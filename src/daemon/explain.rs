@@ -128,7 +128,7 @@ impl Stage {
         }
         let any_arguments = rules.iter().any(|rule| rule.takes_any_arguments());
         let rules = rules.iter().map(|rule| rule.id().to_string()).collect();
-        Self { words: stage.argv().to_vec(), rules, any_arguments, starts, network }
+        Self { words: grant.shown(stage.argv()), rules, any_arguments, starts, network }
     }
 }
 

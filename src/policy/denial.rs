@@ -21,7 +21,7 @@ impl Denial {
             code: objection.code,
             at: Some(objection.at),
             rule: Some(Arc::clone(rule)),
-            what: objection.what,
+            what: objection.told(),
             instead: objection.instead,
         }
     }

@@ -21,6 +21,7 @@ mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls;
+mod veil;
 
 pub use access::{Access, Anonymous, Key, Lapse, Principal, Refused};
 pub use compile::{

@@ -53,7 +53,7 @@ pub struct Account {
     pub rule: Option<String>,
     /// Why not, as a label: `arguments`, `syntax`, a denial's code.
     pub reason: Option<&'static str>,
-    /// The words of the command line, where the tool has one.
+    /// The words of the command line, where the tool has one, as others may see them.
     pub command: Vec<String>,
     /// The shell's status.
     pub status: Option<i32>,

@@ -51,15 +51,17 @@ impl Tool for ShellExecute {
     }
 
     async fn call(self, context: Context) -> Reply {
-        let words = self.command.clone();
-        let mut reply = match self.judge(&context.grant) {
+        let (words, grant) = (self.command.clone(), context.grant.clone());
+        let judged = self.judge(&grant);
+        let shown = grant.grant().shown_line(&words, judged.is_ok());
+        let mut reply = match judged {
             Ok(judged) => {
-                context.watch.tell_command(words.clone());
+                context.watch.tell_command(shown.clone());
                 judged.run(context).await
             }
             Err(denied) => *denied,
         };
-        reply.account.command = words;
+        reply.account.command = shown;
         reply
     }
 }

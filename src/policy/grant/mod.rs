@@ -14,7 +14,8 @@ use super::limits::Limits;
 use super::plan::{
     LineLimits, OutputStream, Place, Plan, PlannedPipeline, PlannedRedirection, PlannedStage, Target,
 };
-use super::rule::{Rule, View};
+use super::rule::{Objection, Rule, View};
+use super::veil::HIDDEN;
 use crate::command::{CommandLine, Pipeline, Redirection, RedirectionKind, Stage, Word};
 use crate::vocab::{AbsPath, printable};
 
@@ -26,7 +27,7 @@ const NAMES_MAX: usize = 80;
 
 /// Launchers within launchers: more than anybody types, and few enough that neither the stack nor the ways to
 /// choose among rules of one name, which multiply at every level, are the caller's to exhaust.
-const LAUNCHERS_MAX: usize = 8;
+pub(super) const LAUNCHERS_MAX: usize = 8;
 
 /// What the bearer of a key may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -242,7 +243,7 @@ impl Grant {
         }
         let mut nearest: Option<Denial> = None;
         for rule in self.rules().filter(|rule| rule.name == name.text()) {
-            let verdict = rule.judge(argv, view).map_err(|objection| Denial::by_rule(&rule.id, objection));
+            let verdict = rule.judge(argv, view).map_err(|objection| self.denied(rule, argv, objection));
             let denial = match verdict {
                 Ok(None) => return Ok(vec![rule]),
                 Ok(Some(inner)) => match self.authorise_below(launchers + 1, &argv[inner..], view) {
@@ -257,6 +258,14 @@ impl Grant {
             }
         }
         Err(nearest.unwrap_or_else(|| self.unlisted(name)))
+    }
+
+    fn denied(&self, rule: &Rule, argv: &[Word], mut objection: Objection) -> Denial {
+        // Of two rules for one name, one may take for a number what the other knows to be a password.
+        if objection.code == "argument" && self.may_be_secret(argv, objection.at) {
+            objection.quoted = Some(HIDDEN.to_owned());
+        }
+        Denial::by_rule(&rule.id, objection)
     }
 
     fn unlisted(&self, name: &Word) -> Denial {

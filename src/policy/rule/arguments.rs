@@ -31,8 +31,18 @@ pub(in crate::policy) enum Kind {
     Integer,
     /// `text`: anything.
     Text,
+    /// `secret`: anything, and nobody but the program sees it.
+    Secret,
     /// `a|b`: one of these words.
     OneOf(Vec<String>),
+}
+
+impl Shape {
+    /// What its operands and the values of its flags must be.
+    pub(in crate::policy) fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        let of_flags = self.flags.iter().flatten().filter_map(|flag| flag.value.as_ref());
+        of_flags.chain(&self.operands)
+    }
 }
 
 impl Flag {
@@ -62,11 +72,12 @@ impl Kind {
             "path:rw" => Ok(Self::WritablePath),
             "int" => Ok(Self::Integer),
             "text" => Ok(Self::Text),
+            "secret" => Ok(Self::Secret),
             _ if text.contains('|') && text.split('|').all(|word| !word.is_empty()) => {
                 Ok(Self::OneOf(text.split('|').map(str::to_owned).collect()))
             }
             _ => Err(format!(
-                "`{text}` is no kind of value: write path, path:rw, int, text, or words joined by `|`"
+                "`{text}` is no kind of value: write path, path:rw, int, text, secret, or words joined by `|`"
             )),
         }
     }
@@ -88,6 +99,7 @@ impl fmt::Display for Kind {
             Self::WritablePath => f.write_str("path:rw"),
             Self::Integer => f.write_str("int"),
             Self::Text => f.write_str("text"),
+            Self::Secret => f.write_str("secret"),
             Self::OneOf(words) => f.write_str(&words.join("|")),
         }
     }
@@ -99,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_flag_is_read_and_printed() {
-        for text in ["-n", "--lines=int", "-C=path", "-delete", "--color=auto|never"] {
+        for text in ["-n", "--lines=int", "-C=path", "-delete", "--color=auto|never", "-p=secret"] {
             assert_eq!(Flag::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "-", "--", "n", "---x", "--x=", "--x=word", "-a b"] {

@@ -29,8 +29,20 @@ pub(in crate::policy) struct Objection {
     pub(in crate::policy) code: &'static str,
     /// The index of the word in the array that was sent.
     pub(in crate::policy) at: usize,
+    /// The word, or the part of it that is meant, as it may be shown.
+    pub(in crate::policy) quoted: Option<String>,
     pub(in crate::policy) what: String,
     pub(in crate::policy) instead: String,
+}
+
+impl Objection {
+    /// What is wrong, with the word.
+    pub(in crate::policy) fn told(&self) -> String {
+        match &self.quoted {
+            Some(quoted) => format!("`{quoted}` {}", self.what),
+            None => self.what.clone(),
+        }
+    }
 }
 
 impl<'g> View<'g> {
@@ -73,10 +85,11 @@ impl Value<'_> {
 impl Kind {
     fn judge(&self, text: &str, at: usize, view: &View<'_>) -> Result<(), Objection> {
         let refuse = |why: &str, instead: String| {
-            Err(Objection { code: "argument", at, what: format!("`{}` {why}", printable(text)), instead })
+            let quoted = Some(printable(text));
+            Err(Objection { code: "argument", at, quoted, what: why.to_owned(), instead })
         };
         match self {
-            Self::Text => Ok(()),
+            Self::Text | Self::Secret => Ok(()),
             Self::Integer => match text.strip_prefix(['+', '-']).unwrap_or(text) {
                 digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
                 _ => refuse("is not an integer", "an integer".to_owned()),
@@ -128,7 +141,7 @@ mod tests {
         let view = View { roots: &roots, directory: AbsPath::parse("/srv/work").unwrap() };
         shape
             .read(&words(texts), &mut |value| value.judge(&view))
-            .map_err(|objection| format!("[{}] {}", objection.at, objection.what))
+            .map_err(|objection| format!("[{}] {}", objection.at, objection.told()))
     }
 
     #[test]

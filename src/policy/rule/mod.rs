@@ -12,6 +12,7 @@ use crate::vocab::AbsPath;
 
 pub(super) use arguments::{Flag, Kind, Shape};
 pub(super) use judge::{Objection, View};
+pub(super) use reading::Value;
 
 /// One `[command.NAME]` table or preset, compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +124,18 @@ impl Rule {
     /// The programs that it needs and nobody may call.
     pub fn helpers(&self) -> &[AbsPath] {
         &self.helpers
+    }
+
+    /// What its operands and the values of its flags must be.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        let (globals, shapes) = match &self.arguments {
+            Arguments::Plain(shape) => (&[][..], vec![shape]),
+            Arguments::Subcommands { globals, subcommands } => {
+                (&globals[..], subcommands.iter().map(|(_, shape)| shape).collect())
+            }
+        };
+        let of_flags = globals.iter().filter_map(|flag| flag.value.as_ref());
+        of_flags.chain(shapes.into_iter().flat_map(Shape::kinds))
     }
 
     /// Whether it says nothing of its arguments, so that paths among them are not judged.

@@ -66,6 +66,7 @@ fn subcommand(
         return Err(Objection {
             code: "subcommand",
             at: argv[at - 1].at(),
+            quoted: None,
             what: "a subcommand is missing".to_owned(),
             instead: format!("one of: {}", names()),
         });
@@ -74,7 +75,8 @@ fn subcommand(
         return Err(Objection {
             code: "subcommand",
             at: word.at(),
-            what: format!("`{}` is not a listed subcommand", printable(word.text())),
+            quoted: Some(printable(word.text())),
+            what: "is not a listed subcommand".to_owned(),
             instead: format!("one of: {}", names()),
         });
     };
@@ -164,7 +166,8 @@ fn flag<'a>(listed: &'a [Flag], words: &'a [Word]) -> Result<Taken<'a>, Objectio
     let refuse = |name: &str, why: &str| Objection {
         code: "flag",
         at: word.at(),
-        what: format!("`{}` {why}", printable(name)),
+        quoted: Some(printable(name)),
+        what: why.to_owned(),
         instead: if listed.is_empty() {
             "no flag is".to_owned()
         } else {
