@@ -17,12 +17,16 @@ use super::exit::Error;
 use crate::http::{JOURNAL_SOCKET, Journal, Lines, Sink};
 use crate::policy::{Log, LogFormat};
 
-/// Libraries whose lower levels would tell requests, arguments and outputs.
-const TALKATIVE: [&str; 4] = ["rmcp", "hyper", "hyper_util", "h2"];
-
-/// It warns of every answer that is an error, in the caller's words, and of every call that its client gave up as an
-/// error of the server's. Both are no news to an operator: each call is on record.
-const NOISY: &str = "rmcp::service";
+/// Libraries whose lower levels would tell requests, arguments and outputs. rmcp's warnings quote methods and names
+/// of tools as callers write them: keys, and lines of any length. What it tells of calls, such as each that its client
+/// gave up, is on record.
+const TALKATIVE: [(&str, LevelFilter); 5] = [
+    ("rmcp", LevelFilter::ERROR),
+    ("rmcp::service", LevelFilter::OFF),
+    ("hyper", LevelFilter::WARN),
+    ("hyper_util", LevelFilter::WARN),
+    ("h2", LevelFilter::WARN),
+];
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +111,8 @@ fn names(stream: &str, (device, inode): (u64, u64)) -> bool {
 }
 
 fn filter(level: LevelFilter) -> Targets {
-    let quiet = TALKATIVE.map(|target| (target, level.min(LevelFilter::WARN)));
-    Targets::new().with_default(level).with_targets(quiet).with_target(NOISY, LevelFilter::OFF)
+    let quiet = TALKATIVE.map(|(target, most)| (target, level.min(most)));
+    Targets::new().with_default(level).with_targets(quiet)
 }
 
 /// Lines for people. A layer that told of its own errors would panic once nobody reads standard error.
@@ -157,10 +161,10 @@ mod tests {
     fn libraries_stay_quiet_at_every_level() {
         let enabled = |level, target, event| filter(level).would_enable(target, &event);
         assert!(enabled(LevelFilter::TRACE, "kernos::http", Level::TRACE));
-        assert!(!enabled(LevelFilter::TRACE, "rmcp::transport", Level::INFO));
+        assert!(!enabled(LevelFilter::TRACE, "rmcp::transport", Level::WARN));
         assert!(enabled(LevelFilter::TRACE, "hyper", Level::WARN));
-        assert!(!enabled(LevelFilter::ERROR, "rmcp", Level::WARN));
-        assert!(enabled(LevelFilter::INFO, "rmcp::transport", Level::WARN));
+        assert!(enabled(LevelFilter::INFO, "rmcp::transport", Level::ERROR));
         assert!(!enabled(LevelFilter::TRACE, "rmcp::service", Level::ERROR));
+        assert!(!enabled(LevelFilter::ERROR, "hyper", Level::WARN));
     }
 }
