@@ -1,6 +1,6 @@
 //! What is put on record: one event a decision.
 //!
-//! Never a key, standard input, or a byte of output.
+//! Never a key, an argument that the policy calls secret, standard input, or a byte of output.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -9,8 +9,10 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::redact::redacted;
 use super::trace::Trace;
 use crate::tools::{Account, Decision};
+use crate::vocab::Secret;
 
 /// A command is cut at this length: long enough for what people type, short enough for a datagram.
 const COMMAND_MAX: usize = 16 * 1024;
@@ -57,9 +59,16 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// The event of a call that was answered.
-    pub(super) fn of_call(key: &str, tool: &str, account: &Account, duration: Duration) -> Self {
-        let (command, command_sha256) = match &account.command[..] {
+    /// The event of a call that was answered. `presented` is the key itself, which must not be in it.
+    pub(super) fn of_call(
+        key: &str,
+        presented: Option<&Secret>,
+        tool: &str,
+        account: &Account,
+        duration: Duration,
+    ) -> Self {
+        let words: Vec<String> = account.command.iter().map(|word| redacted(word, presented)).collect();
+        let (command, command_sha256) = match &words[..] {
             [] => (None, None),
             words => {
                 let (text, digest) = written(words);
@@ -68,7 +77,7 @@ impl Event {
         };
         Self {
             key: Some(key.to_owned()),
-            tool: Some(escaped(tool)),
+            tool: Some(escaped(&redacted(tool, presented))),
             decision: account.decision,
             rule: account.rule.clone(),
             reason: account.reason,
@@ -204,7 +213,7 @@ mod tests {
             command: vec!["ls".to_owned(), "x".to_owned()],
             ..Account::default()
         };
-        let event = Event::of_call("alice", "shell_execute", &account, Duration::from_millis(1));
+        let event = Event::of_call("alice", None, "shell_execute", &account, Duration::from_millis(1));
         assert_eq!(event.sentence(), r#"shell_execute by alice: exited 1 ["ls","x"]"#);
         let refused = Event::refused("unknown", None, Duration::ZERO);
         assert_eq!(refused.sentence(), "a request by nobody known: refused (unknown)");

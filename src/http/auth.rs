@@ -1,4 +1,5 @@
-//! Who asks: a key in a header becomes a principal in the request, and the key goes no further.
+//! Who asks: a key in a header becomes a principal in the request. The key goes no further than to the record, which
+//! must know what it is not to hold.
 //!
 //! A key in the query is never read: addresses end up in logs and histories.
 
@@ -62,7 +63,8 @@ pub(super) async fn authenticate(
     request.headers_mut().remove(API_KEY);
     // From callers who are known only: nobody else can put an event into a trace that is not theirs.
     let trace = Trace::of(request.headers());
-    request.extensions_mut().insert(Caller { principal, address: client.address, request_id, trace });
+    let key = presented.ok().flatten();
+    request.extensions_mut().insert(Caller { principal, key, address: client.address, request_id, trace });
     // A connection that serves a caller is kept until the answer is sent.
     match request.extensions_mut().remove::<Arc<Place>>() {
         Some(place) => reply::holding(place.serve(), next.run(request).await),

@@ -14,20 +14,31 @@ use tokio_util::sync::CancellationToken;
 use super::audit::Event;
 use super::budget::{Budget, Terms};
 use super::door::Door;
+use super::redact;
 use super::running::Call;
 use super::trace::Trace;
 use crate::exec::{Stop, Watch};
 use crate::policy::{Principal, ToolGrant};
 use crate::tools::{self, Account, Context, Decision, Entry, Reply};
+use crate::vocab::Secret;
 
 /// Who makes a request. Put into it by [`super::auth`], and by nobody else.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub principal: Principal,
+    /// The key that it presented: for nothing but to keep it out of the record.
+    pub key: Option<Secret>,
     pub address: IpAddr,
     pub request_id: Arc<str>,
     /// Where the request stands in a trace of its caller's.
     pub trace: Option<Trace>,
+}
+
+impl Caller {
+    /// The same, to be kept for longer than a call.
+    pub(super) fn without_key(&self) -> Self {
+        Self { key: None, ..self.clone() }
+    }
 }
 
 /// What became of a call.
@@ -55,7 +66,9 @@ impl Door {
         let Some((entry, grant)) = tools::find(name).zip(caller.principal.grant().tool(name)) else {
             let account = Reply::refused("tool", "").account;
             self.metrics.denied("tool");
-            self.put_on_record(caller, &name.chars().take(128).collect::<String>(), &account, begun);
+            // A key is looked for before a cut can make it unrecognisable.
+            let shown: String = redact::redacted(name, caller.key.as_ref()).chars().take(128).collect();
+            self.put_on_record(caller, &shown, &account, begun);
             return Called::Unknown;
         };
 
@@ -114,8 +127,11 @@ impl Door {
     }
 
     fn put_on_record(&self, caller: &Caller, tool: &str, account: &Account, begun: Instant) {
-        let event = Event::of_call(caller.principal.name(), tool, account, begun.elapsed());
-        self.record.write(&event.at(caller.address, &caller.request_id).within(caller.trace.as_ref()));
+        let Caller { principal, key, address, request_id, trace } = caller;
+        let event = Event::of_call(principal.name(), key.as_ref(), tool, account, begun.elapsed());
+        let is_key = |id: &str| redact::has_key(id, key.as_ref());
+        let trace = trace.as_ref().filter(|trace| !is_key(&trace.trace_id) && !is_key(&trace.parent_id));
+        self.record.write(&event.at(*address, request_id).within(trace));
     }
 }
 

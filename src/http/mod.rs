@@ -31,6 +31,7 @@ mod progress;
 mod pulse;
 mod queue;
 mod record;
+mod redact;
 mod refusals;
 mod reply;
 mod revoke;

@@ -97,7 +97,7 @@ impl Sessions {
         };
         let may = open.values().filter(|session| session.is_of(owner)).count() < OF_A_KEY_MAX;
         if may {
-            *session.owner() = Owner::Of(owner.clone());
+            *session.owner() = Owner::Of(owner.without_key());
         }
         may
     }
@@ -114,7 +114,7 @@ impl Sessions {
         let Some(session) = open.get(id).filter(|session| session.is_of(owner)) else {
             return false;
         };
-        *session.owner() = Owner::Of(owner.clone());
+        *session.owner() = Owner::Of(owner.without_key());
         true
     }
 

@@ -208,7 +208,7 @@ pub(super) fn policy(tables: &str) -> Policy {
 pub(super) fn caller(policy: &Policy, key: &str) -> Caller {
     let address = [127, 0, 0, 1].into();
     let identified = policy.access().identify(Some(&Secret::new(key)), address, false, SystemTime::now());
-    Caller { principal: identified.unwrap(), address, request_id: "ab12".into(), trace: None }
+    Caller { principal: identified.unwrap(), key: None, address, request_id: "ab12".into(), trace: None }
 }
 
 /// Alice's own table.

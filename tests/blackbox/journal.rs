@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 use crate::daemon::Setup;
-use crate::policy::DAEMON_USER;
+use crate::policy::{ALICE, DAEMON_USER};
 use crate::processes::eventually;
+use crate::secrets;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
@@ -51,24 +52,39 @@ fn an_event_of_a_megabyte_arrives_whole() {
     assert_eq!(event["_PID"], daemon.pid().to_string());
 }
 
+#[test]
+#[ignore = "needs root and systemd-journald; run by .ci/run"]
+fn the_journal_has_no_key_no_secret_argument_and_no_output() {
+    let _journald = Journald::running();
+    let daemon = secrets::setup().replace("format = \"json\"", "format = \"journald\"").start();
+    let id = daemon.client().run(&["show", "-p", secrets::SECRET, "--key", ALICE, "printed"]).request_id;
+    assert_eq!(event_of(&id)["KERNOS_COMMAND"], r#"["show","-p","[secret]","--key","[key]","printed"]"#);
+    daemon.client().run(&["printf", "%s%s", "out", "put-of-a-command"]);
+    let whole = journalctl(&[&format!("_PID={}", daemon.pid())]);
+    assert!(whole.contains("serving on") && whole.contains("put-of-a-command"), "the log, and its events");
+    for secret in [secrets::SECRET, ALICE, "output-of-a-command"] {
+        assert!(!whole.contains(secret), "{secret} is in\n{whole}");
+    }
+}
+
 fn event_of(request_id: &str) -> Value {
     let mut found = None;
     eventually("the event in the journal", || {
-        let output = Command::new("journalctl")
-            .args([
-                "--quiet",
-                "--all",
-                "--output=json",
-                &format!("KERNOS_REQUEST_ID={request_id}"),
-                "KERNOS_TOOL=shell_execute",
-            ])
-            .output()
-            .expect("journalctl is installed where journald is");
-        let text = String::from_utf8(output.stdout).expect("JSON is text");
+        let text = journalctl(&[&format!("KERNOS_REQUEST_ID={request_id}"), "KERNOS_TOOL=shell_execute"]);
         found = text.lines().find_map(|line| serde_json::from_str(line).ok());
         found.is_some()
     });
     found.expect("it was seen")
+}
+
+/// The events that match, as lines of JSON.
+fn journalctl(matches: &[&str]) -> String {
+    let output = Command::new("journalctl")
+        .args(["--quiet", "--all", "--output=json"])
+        .args(matches)
+        .output()
+        .expect("journalctl is installed where journald is");
+    String::from_utf8(output.stdout).expect("JSON is text")
 }
 
 /// A journald of the test's own where none runs: it needs no systemd around it. One test at a time has it.

@@ -32,6 +32,7 @@ mod programs;
 mod progress;
 mod refusals;
 mod reload;
+mod secrets;
 mod service;
 mod stalled;
 mod tls;
