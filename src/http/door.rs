@@ -77,6 +77,7 @@ impl Door {
         let Parts { policy, runner, record, build, listening, gaps } = parts;
         let environment = policy.server().environment.clone();
         let metrics = Metrics::new(&build, environment, &record, gaps.len());
+        metrics.names(&policy);
         Arc::new(Self {
             served: RwLock::new(Served::new(policy, gaps)),
             runner,
@@ -104,6 +105,7 @@ impl Door {
     /// Notes whether another policy, which was to be served, is.
     pub fn note_reload(&self, served: bool) {
         self.reload_refused.store(!served, Ordering::Relaxed);
+        self.metrics.reloaded(served);
     }
 
     /// How many calls and how many sessions there are.
@@ -123,6 +125,7 @@ impl Door {
 
     /// Takes another policy for all requests, and its certificate for all connections, from now on.
     pub(super) fn serve(&self, served: Served) {
+        self.metrics.names(&served.policy);
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
     }
 

@@ -4,7 +4,7 @@
 //! that a caller writes becomes a label.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
@@ -15,14 +15,16 @@ use prometheus::{
 use serde_json::{Map, Value, json};
 
 use super::record::Record;
+use crate::policy::Policy;
 use crate::tools::{self, Account, Decision};
 
 /// Prometheus' text format (prometheus.io, Exposition formats).
 pub(super) const TEXT: &str = "text/plain; version=0.0.4";
 
-/// Seconds, from a call that starts nothing to one that runs for minutes.
-const BUCKETS: [f64; 16] = [
-    0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0,
+/// Seconds, from a call that starts nothing to one that takes the longest that a policy grants where it is silent.
+const BUCKETS: [f64; 20] = [
+    0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 120.0, 300.0, 600.0,
 ];
 
 /// The routes that there are; everything else is `other`.
@@ -66,7 +68,12 @@ pub(super) struct Metrics {
     denials: IntCounterVec,
     auth_failures: IntCounterVec,
     truncated: IntCounter,
+<<<<<<< HEAD
     gaps: IntGauge,
+=======
+    reloaded: IntGauge,
+    reloaded_at: IntGauge,
+>>>>>>> d75d999 (Measure when the policy was loaded, and every program from the start)
     pub(super) sessions: IntGauge,
     pub(super) connections: IntGauge,
     pub(super) evicted: IntCounter,
@@ -80,6 +87,8 @@ pub struct Build {
     pub version: &'static str,
     /// The commit that it was built from.
     pub revision: &'static str,
+    /// The version of the compiler that it was built by.
+    pub rustc: &'static str,
     /// Whether every privilege was verified to be gone.
     pub privileges_dropped: bool,
 }
@@ -98,9 +107,19 @@ impl Metrics {
                 "HTTP requests.",
                 &["route", "method", "code"],
             ),
-            http_duration: durations(&registry, "http_request", "HTTP requests, from head to head.", "route"),
+            http_duration: durations(
+                &registry,
+                "http_request",
+                "Seconds from the head of an HTTP request to the head of its answer.",
+                "route",
+            ),
             tool_calls: counters(&registry, "tool_calls", "Calls of tools.", &["tool", "outcome"]),
-            tool_duration: durations(&registry, "tool_call", "Calls of tools.", "tool"),
+            tool_duration: durations(
+                &registry,
+                "tool_call",
+                "Seconds from a call of a tool to its answer, waiting for its turn included.",
+                "tool",
+            ),
             tool_in_flight: gauges(
                 &registry,
                 "tool_calls_in_flight",
@@ -121,6 +140,7 @@ impl Metrics {
                 "record_refusals_folded",
                 "Refused requests that share an audit event with others like them.",
             ),
+<<<<<<< HEAD
             sessions: IntGauge::new("kernos_sessions", "Sessions of the older protocol that are open.")
                 .expect("the name is valid"),
             gaps: single(
@@ -134,15 +154,28 @@ impl Metrics {
                 "connections_evicted",
                 "Connections that were ended to make room for another.",
             ),
+=======
+            reloaded: single(
+                &registry,
+                "config_last_reload_successful",
+                "Whether the policy could be used when it was last loaded.",
+            ),
+            reloaded_at: single(
+                &registry,
+                "config_last_reload_success_timestamp_seconds",
+                "When the policy in use was loaded, in seconds since 1970.",
+            ),
+            sessions: single(&registry, "sessions", "Sessions of the older protocol that are open."),
+>>>>>>> d75d999 (Measure when the policy was loaded, and every program from the start)
             registry,
         };
-        metrics.register(Box::new(metrics.sessions.clone()));
         for collector in record.collectors() {
             metrics.register(collector);
         }
         metrics.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()));
         metrics.describe(build, gaps);
         metrics.initialise();
+        metrics.reloaded(true);
         metrics
     }
 
@@ -155,9 +188,9 @@ impl Metrics {
             &self.registry,
             "build_info",
             "Always 1; the labels say what this is.",
-            &["version", "revision"],
+            &["version", "revision", "rustc"],
         )
-        .with_label_values(&[build.version, build.revision])
+        .with_label_values(&[build.version, build.revision, build.rustc])
         .set(1);
         let help = "Whether every privilege was verified to be gone.";
         single(&self.registry, "privileges_dropped", help).set(i64::from(build.privileges_dropped));
@@ -185,6 +218,24 @@ impl Metrics {
         }
         for reason in AUTH_FAILURES {
             self.auth_failures.with_label_values(&[reason]);
+        }
+    }
+
+    /// The programs that a policy names, each with what can become of it.
+    pub(super) fn names(&self, policy: &Policy) {
+        for rule in policy.profiles().iter().flat_map(|profile| profile.rules()) {
+            for outcome in tools::PROGRAM_OUTCOMES {
+                self.commands.with_label_values(&[rule.name(), outcome]);
+            }
+        }
+    }
+
+    /// The policy was loaded again, at the start for the first time: whether it could be used.
+    pub(super) fn reloaded(&self, success: bool) {
+        self.reloaded.set(i64::from(success));
+        if success {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            self.reloaded_at.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
         }
     }
 
@@ -327,7 +378,7 @@ mod tests {
     use crate::http::sink::Sink;
 
     fn metrics() -> Metrics {
-        let build = Build { version: "1.2.3", revision: "abc", privileges_dropped: true };
+        let build = Build { version: "1.2.3", revision: "abc", rustc: "1.95.0", privileges_dropped: true };
         Metrics::new(&build, None, &Record::new(Sink::Text, false, None).unwrap(), 2)
     }
 
@@ -335,7 +386,10 @@ mod tests {
     fn every_metric_is_there_before_anything_happened() {
         let text = String::from_utf8(metrics().text()).unwrap();
         for line in [
-            "kernos_build_info{revision=\"abc\",version=\"1.2.3\"} 1",
+            "kernos_build_info{revision=\"abc\",rustc=\"1.95.0\",version=\"1.2.3\"} 1",
+            "kernos_config_last_reload_successful 1",
+            "kernos_record_events_waiting 0",
+            "kernos_record_refusals_folded_total 0",
             "kernos_privileges_dropped 1",
             "kernos_sandbox_gaps 2",
             "kernos_sessions 0",
@@ -352,8 +406,20 @@ mod tests {
     }
 
     #[test]
+    fn a_reload_that_failed_leaves_the_time_of_the_last_that_did_not() {
+        let metrics = metrics();
+        let loaded = metrics.reloaded_at.get();
+        assert!(loaded > 1_700_000_000, "seconds since 1970: {loaded}");
+        metrics.reloaded_at.set(5);
+        metrics.reloaded(false);
+        assert_eq!((metrics.reloaded.get(), metrics.reloaded_at.get()), (0, 5));
+        metrics.reloaded(true);
+        assert!(metrics.reloaded.get() == 1 && metrics.reloaded_at.get() >= loaded);
+    }
+
+    #[test]
     fn the_environment_is_a_label_of_everything() {
-        let build = Build { version: "1", revision: "a", privileges_dropped: true };
+        let build = Build { version: "1", revision: "a", rustc: "1", privileges_dropped: true };
         let record = Record::new(Sink::Text, false, None).unwrap();
         let text = Metrics::new(&build, Some("production".to_owned()), &record, 0).text();
         let text = String::from_utf8(text).unwrap();

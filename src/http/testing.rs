@@ -128,7 +128,7 @@ impl House {
             policy: Arc::new(policy),
             runner: Arc::clone(&stage) as Arc<dyn Runner>,
             record,
-            build: Build { version: "0", revision: "0", privileges_dropped: false },
+            build: Build { version: "0", revision: "0", rustc: "0", privileges_dropped: false },
             listening: vec!["127.0.0.1:22021".parse().unwrap()],
             gaps: vec!["the host holds nothing".to_owned()],
         });

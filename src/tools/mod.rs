@@ -13,7 +13,7 @@ mod shell_execute;
 mod tool;
 
 pub use catalogue::{catalogue, find, known};
-pub use reply::{Account, Decision, OUTCOMES, Reply};
+pub use reply::{Account, Decision, OUTCOMES, PROGRAM_OUTCOMES, Reply};
 pub use runner::Runner;
 pub use shell_execute::ShellExecute;
 pub use tool::{Annotations, Context, Effect, Entry, Tool};

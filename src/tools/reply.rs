@@ -18,6 +18,9 @@ pub const OUTCOMES: [&str; 11] = [
     "panicked",
 ];
 
+/// How programs can come out: the same for programs.
+pub const PROGRAM_OUTCOMES: [&str; 3] = ["succeeded", "failed", "not-started"];
+
 /// The answer of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {

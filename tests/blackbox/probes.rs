@@ -1,10 +1,14 @@
 //! What a supervisor and a scraper see, without a key.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::client::{Reply, plain};
+use crate::client::{Era, Reply, plain};
 use crate::daemon::{Daemon, Setup};
+use crate::policy::ALICE;
 
 #[test]
 fn a_served_daemon_is_alive_and_ready() {
@@ -70,6 +74,39 @@ fn metrics_name_no_command_that_the_policy_does_not() {
     let daemon = Setup::new().start();
     daemon.client().run(&["a-name-of-the-callers-choice"]);
     assert!(!get(&daemon, "/metrics").body.contains("a-name-of-the-callers-choice"));
+}
+
+#[test]
+fn every_program_of_the_policy_is_counted_from_the_start() {
+    let metrics = get(&Daemon::start(), "/metrics").body;
+    for line in [
+        "kernos_command_executions_total{command=\"echo\",outcome=\"succeeded\"} 0",
+        "kernos_command_executions_total{command=\"cat\",outcome=\"not-started\"} 0",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line} is missing in\n{metrics}");
+    }
+}
+
+#[test]
+#[ignore = "needs promtool; run by .ci/run"]
+fn promtool_has_nothing_to_say_of_the_metrics() {
+    let daemon = Setup::new().replace("[server]", "[server]\nenvironment = \"test\"").start();
+    daemon.client().run(&["echo", "hello"]);
+    daemon.client().run(&["false", "|", "no-such-command"]);
+    daemon.client_of(Era::Legacy, ALICE).run(&["false"]);
+    plain(Method::GET, &daemon.url("/mcp"), &[]);
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed (Debian: prometheus)");
+    let metrics = get(&daemon, "/metrics").body;
+    promtool.stdin.take().expect("it is piped").write_all(metrics.as_bytes()).expect("it reads");
+    let output = promtool.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}\n{metrics}");
 }
 
 fn get(daemon: &Daemon, path: &str) -> Reply {
