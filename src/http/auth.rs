@@ -55,7 +55,7 @@ pub(super) async fn authenticate(
             let (reason, key) = if wait.is_some() { (TOO_MANY, None) } else { (reason, key) };
             door.metrics.unauthenticated(reason);
             let event = Event::refused(reason, key, begun.elapsed()).at(client.address, &request_id);
-            door.turned_away(client.address, event);
+            door.turned_away(client.address, &event);
             return wait.map_or_else(|| unauthorized(!matches!(presented, Ok(None))), too_many);
         }
     };

@@ -77,7 +77,7 @@ pub(super) async fn answer(
         if id.to_str().is_ok_and(|id| sessions.belongs_to_another(id, &caller)) {
             let owner = caller.principal.name().to_owned();
             let event = Event::refused("session", Some(owner), Duration::ZERO);
-            endpoint.door.turned_away(caller.address, event.at(caller.address, &caller.request_id));
+            endpoint.door.turned_away(caller.address, &event.at(caller.address, &caller.request_id));
         }
         return reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session");
     }

@@ -117,7 +117,7 @@ async fn meant_for_us(State(door): State<Arc<Door>>, request: Request, next: Nex
         if let Some(Origin { peer, request_id }) = request.extensions().get() {
             let from = Client::of(*peer, request.headers(), &policy.server().proxies).address;
             let event = Event::refused(stranger.reason(), None, Duration::ZERO).at(from, request_id);
-            door.turned_away(from, event);
+            door.turned_away(from, &event);
         }
         let status = stranger.status();
         let reason = status.canonical_reason().unwrap_or_default();

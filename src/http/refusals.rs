@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use ipnet::Ipv6Net;
 
 use super::audit::Event;
 use super::door::Door;
@@ -29,7 +31,7 @@ const PACE: Pace = Pace { count: 60, per: Duration::from_secs(60) };
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Source {
     V4(IpAddr),
-    V6(u64),
+    V6(Ipv6Net),
     Others,
 }
 
@@ -65,10 +67,10 @@ struct Folded {
 
 impl Door {
     /// Puts a refusal on record: now, or together with others like it.
-    pub(super) fn turned_away(&self, from: IpAddr, event: Event) {
+    pub(super) fn turned_away(&self, from: IpAddr, event: &Event) {
         let (reason, key) = (event.reason.unwrap_or("other"), event.key.clone());
         if self.refusals.is_first(from, reason, key, Instant::now()) {
-            self.record.write(&event);
+            self.record.write(event);
         } else {
             self.metrics.refusals_folded.inc();
         }
@@ -91,16 +93,13 @@ impl Refusals {
     /// Whether this one is put on record by itself. If not, it is counted.
     fn is_first(&self, from: IpAddr, reason: &'static str, key: Option<String>, now: Instant) -> bool {
         self.with(from, now, |past| {
-            match past.kinds.iter_mut().find(|kind| kind.reason == reason && kind.key == key) {
-                Some(kind) => {
-                    kind.more += 1;
-                    false
-                }
-                None => {
-                    past.kinds.push(Kind { reason, key, since: now, more: 0 });
-                    true
-                }
+            let mut kinds = past.kinds.iter_mut();
+            if let Some(kind) = kinds.find(|kind| kind.reason == reason && kind.key == key) {
+                kind.more += 1;
+                return false;
             }
+            past.kinds.push(Kind { reason, key, since: now, more: 0 });
+            true
         })
     }
 
@@ -136,10 +135,7 @@ impl Source {
     fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(_) => Self::V4(address),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
-            }
+            IpAddr::V6(address) => Self::V6(Ipv6Net::new_assert(address, 64).trunc()),
         }
     }
 }
@@ -148,7 +144,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4(address) => address.fmt(f),
-            Self::V6(network) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*network) << 64)),
+            Self::V6(network) => network.fmt(f),
             Self::Others => f.write_str("other sources"),
         }
     }
