@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
-use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::families;
 use super::record::Record;
 use crate::policy::Policy;
 use crate::tools::{self, Account, Decision};
@@ -295,7 +295,11 @@ impl Metrics {
     /// The same as JSON: `{NAME: {"type", "help", "series": [{"labels", "value"}]}}`; a histogram has `count`,
     /// `sum` and `buckets` (upper bound to cumulative count) in place of `value`.
     pub(super) fn json(&self) -> Value {
-        self.registry.gather().iter().map(|family| (family.name().to_owned(), family_json(family))).collect()
+        self.registry
+            .gather()
+            .iter()
+            .map(|family| (family.name().to_owned(), families::json(family)))
+            .collect()
     }
 }
 
@@ -305,41 +309,6 @@ pub(super) struct InFlight(IntGauge);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-fn family_json(family: &MetricFamily) -> Value {
-    let kind = match family.get_field_type() {
-        MetricType::COUNTER => "counter",
-        MetricType::GAUGE => "gauge",
-        MetricType::HISTOGRAM => "histogram",
-        MetricType::SUMMARY => "summary",
-        MetricType::UNTYPED => "untyped",
-    };
-    let series: Vec<Value> = family.get_metric().iter().map(|metric| metric_json(metric, kind)).collect();
-    json!({"type": kind, "help": family.help(), "series": series})
-}
-
-fn metric_json(metric: &Metric, kind: &str) -> Value {
-    let labels: Map<String, Value> =
-        metric.get_label().iter().map(|label| (label.name().to_owned(), label.value().into())).collect();
-    match kind {
-        "counter" => json!({"labels": labels, "value": metric.get_counter().get_value()}),
-        "histogram" => {
-            let histogram = metric.get_histogram();
-            let buckets: Map<String, Value> = histogram
-                .get_bucket()
-                .iter()
-                .map(|bucket| (bucket.upper_bound().to_string(), bucket.cumulative_count().into()))
-                .collect();
-            json!({
-                "labels": labels,
-                "count": histogram.get_sample_count(),
-                "sum": histogram.get_sample_sum(),
-                "buckets": buckets,
-            })
-        }
-        _ => json!({"labels": labels, "value": metric.get_gauge().get_value()}),
     }
 }
 
@@ -374,6 +343,8 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometh
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::http::sink::Sink;
 

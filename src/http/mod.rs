@@ -19,6 +19,7 @@ mod client;
 mod connection;
 mod door;
 mod endpoint;
+mod families;
 mod guard;
 mod journal;
 mod mcp;
