@@ -220,6 +220,21 @@ roots = { work = "rw" }
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_line_shows_the_value_of_a_secret_flag(
+            before in proptest::collection::vec("mysql|-v|-é|-pé|--bad|x|\\||;|>|é", 0..6),
+            after in proptest::collection::vec("mysql|-v|-é|--bad=é|vault|login|x|\\||>", 0..6),
+        ) {
+            let words = ["mysql", "-v", "--password=MARK"].map(str::to_owned);
+            let line: Vec<String> = before.into_iter().chain(["|".to_owned()]).chain(words).chain(after).collect();
+            for allowed in [true, false] {
+                let shown = shown(&line.iter().map(String::as_str).collect::<Vec<_>>(), allowed);
+                proptest::prop_assert!(shown.len() == line.len() && !shown.concat().contains("MARK"), "{shown:?}");
+            }
+        }
+    }
+
     #[test]
     fn more_names_than_launchers_may_stand_before_a_command_cost_no_time() {
         let mut words = vec!["mysql"; 100_000];
