@@ -90,7 +90,12 @@ impl Booted {
 }
 
 fn build() -> Build {
-    Build { version: env!("CARGO_PKG_VERSION"), revision: env!("KERNOS_COMMIT"), privileges_dropped: true }
+    Build {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: env!("KERNOS_COMMIT"),
+        rustc: env!("KERNOS_RUSTC"),
+        privileges_dropped: true,
+    }
 }
 
 /// What this process does not hold, one sentence each. That one user is shared is among the policy's own gaps.

@@ -68,12 +68,9 @@ pub(super) struct Metrics {
     denials: IntCounterVec,
     auth_failures: IntCounterVec,
     truncated: IntCounter,
-<<<<<<< HEAD
     gaps: IntGauge,
-=======
     reloaded: IntGauge,
     reloaded_at: IntGauge,
->>>>>>> d75d999 (Measure when the policy was loaded, and every program from the start)
     pub(super) sessions: IntGauge,
     pub(super) connections: IntGauge,
     pub(super) evicted: IntCounter,
@@ -140,21 +137,6 @@ impl Metrics {
                 "record_refusals_folded",
                 "Refused requests that share an audit event with others like them.",
             ),
-<<<<<<< HEAD
-            sessions: IntGauge::new("kernos_sessions", "Sessions of the older protocol that are open.")
-                .expect("the name is valid"),
-            gaps: single(
-                &registry,
-                "sandbox_gaps",
-                "What the policy asks for and the kernel does not hold; /ready names each.",
-            ),
-            connections: single(&registry, "connections", "Connections that are open."),
-            evicted: counter(
-                &registry,
-                "connections_evicted",
-                "Connections that were ended to make room for another.",
-            ),
-=======
             reloaded: single(
                 &registry,
                 "config_last_reload_successful",
@@ -166,7 +148,17 @@ impl Metrics {
                 "When the policy in use was loaded, in seconds since 1970.",
             ),
             sessions: single(&registry, "sessions", "Sessions of the older protocol that are open."),
->>>>>>> d75d999 (Measure when the policy was loaded, and every program from the start)
+            gaps: single(
+                &registry,
+                "sandbox_gaps",
+                "What the policy asks for and the kernel does not hold; /ready names each.",
+            ),
+            connections: single(&registry, "connections", "Connections that are open."),
+            evicted: counter(
+                &registry,
+                "connections_evicted",
+                "Connections that were ended to make room for another.",
+            ),
             registry,
         };
         for collector in record.collectors() {
