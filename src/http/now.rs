@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::door::Door;
+use super::redact::redacted;
 use super::running::Call;
 use crate::exec::{Stop, Usage};
 
@@ -74,12 +75,13 @@ impl Door {
 }
 
 async fn shown(call: Arc<Call>) -> CallNow {
+    let plain = |word: &str| redacted(word, call.caller.key.as_ref());
     let usage: Option<Usage> = timeout(PATIENCE, call.watch.usage()).await.ok();
     CallNow {
         call: call.id,
         key: call.caller.principal.name().to_owned(),
         tool: call.tool.to_owned(),
-        command: call.watch.command().map(<[String]>::to_vec),
+        command: call.watch.command().map(|words| words.iter().map(|word| plain(word)).collect()),
         age: call.begun.elapsed().as_secs_f64(),
         cpu: usage.map(|usage| usage.cpu.as_secs_f64()),
         memory: usage.map(|usage| usage.memory),

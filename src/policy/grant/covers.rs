@@ -78,6 +78,7 @@ mod tests {
             ("\"-n\",", "\"-n\", \"-b\","),
             ("operands = \"path\"\n", ""),
             ("-s=int", "-s=text"),
+            ("-s=int", "-s=secret"),
         ] {
             assert!(covers(from, to), "{from} -> {to}");
         }

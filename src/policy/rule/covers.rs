@@ -81,7 +81,7 @@ fn flags_cover(flags: &[Flag], earlier: &[Flag]) -> bool {
 impl Kind {
     fn covers(&self, earlier: &Self) -> bool {
         match (self, earlier) {
-            (Self::Text, _) | (Self::Path, Self::WritablePath) => true,
+            (Self::Text | Self::Secret, _) | (Self::Path, Self::WritablePath) => true,
             (Self::OneOf(words), Self::OneOf(were)) => holds(words, were),
             (kind, was) => kind == was,
         }
