@@ -1,11 +1,12 @@
 //! A caller of an MCP server.
 
+use std::net::TcpStream;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
 
 use super::Settings;
-use super::http::{Connection, Response};
+use super::http::{Connection, Response, parts};
 
 /// How the protocol is spoken.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl FromStr for Era {
 
 /// Opens a connection, and gives what makes one call over it.
 pub fn call(settings: &Settings) -> Result<impl FnMut() -> Result<usize, String> + use<>, String> {
-    let mut connection = Connection::open(&settings.url)?;
+    let mut connection = connect(&settings.url)?;
     let (method, tool, parameters) = request(&settings.argv);
     let message = message(settings.era, method, parameters);
     let mut headers =
@@ -51,7 +52,7 @@ pub fn call(settings: &Settings) -> Result<impl FnMut() -> Result<usize, String>
             headers = format!("{headers}MCP-Protocol-Version: 2025-11-25\r\nMcp-Session-Id: {session}\r\n");
         }
     }
-    Ok(move || judge(&connection.post(&headers, &message)?))
+    Ok(move || judge(&post(&mut connection, &headers, &message)?))
 }
 
 /// The method, the header that names the tool, and the parameters.
@@ -74,16 +75,29 @@ fn message(era: Era, method: &str, mut parameters: Value) -> String {
     json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters }).to_string()
 }
 
+fn connect(url: &str) -> Result<Connection, String> {
+    let (host, _) = parts(url)?;
+    let stream = TcpStream::connect(host).map_err(|error| format!("{host}: {error}"))?;
+    Connection::over(stream, url)
+}
+
+/// Sends a body with these headers and reads the whole answer.
+fn post(connection: &mut Connection, headers: &str, body: &str) -> Result<Response, String> {
+    let answered = connection.send("POST", headers, body).and_then(|()| connection.read());
+    answered.map_err(|error| error.to_string())
+}
+
 fn open_session(connection: &mut Connection, headers: &str) -> Result<String, String> {
     let hello = json!({
         "protocolVersion": "2025-11-25",
         "capabilities": {},
         "clientInfo": { "name": "load", "version": "1" },
     });
-    let opened = connection.post(headers, &message(Era::Legacy, "initialize", hello))?;
-    let session = opened.session.ok_or_else(|| format!("no session: status {}", opened.status))?;
+    let opened = post(connection, headers, &message(Era::Legacy, "initialize", hello))?;
+    let session = opened.header("mcp-session-id").map(str::to_owned);
+    let session = session.ok_or_else(|| format!("no session: status {}", opened.status))?;
     let headers = format!("{headers}Mcp-Session-Id: {session}\r\n");
-    connection.post(&headers, r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)?;
+    post(connection, &headers, r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)?;
     Ok(session)
 }
 

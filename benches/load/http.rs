@@ -1,11 +1,11 @@
-//! As much of HTTP/1.1 as a call needs: one POST at a time over a connection that stays open.
+//! As much of HTTP/1.1 as a call needs: requests over a connection that stays open, and their answers in order.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
-/// A connection to one server.
+/// A connection to one path of one server.
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    pub stream: BufReader<TcpStream>,
     host: String,
     path: String,
 }
@@ -13,52 +13,44 @@ pub struct Connection {
 /// An answer, its body undone of chunks.
 pub struct Response {
     pub status: u16,
-    pub session: Option<String>,
+    pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 impl Connection {
-    /// Connects to `http://HOST:PORT/PATH`.
-    pub fn open(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("http://").ok_or("only http:// is spoken")?;
-        let (host, path) = rest.split_once('/').ok_or("a URL with a path is needed")?;
-        let stream = TcpStream::connect(host).map_err(|error| format!("{host}: {error}"))?;
+    /// Speaks to `http://HOST:PORT/PATH` over a stream that its host has accepted.
+    pub fn over(stream: TcpStream, url: &str) -> Result<Self, String> {
+        let (host, path) = parts(url)?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         Ok(Self { stream: BufReader::new(stream), host: host.to_owned(), path: format!("/{path}") })
     }
 
-    /// Sends a body with these headers and reads the whole answer.
-    pub fn post(&mut self, headers: &str, body: &str) -> Result<Response, String> {
+    /// Sends a request and does not wait for its answer.
+    pub fn send(&mut self, method: &str, headers: &str, body: &str) -> std::io::Result<()> {
         let request = format!(
-            "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+            "{method} {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: {}\r\n{headers}\r\n{body}",
             self.path,
             self.host,
             body.len()
         );
-        self.stream.get_mut().write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-        self.read().map_err(|error| error.to_string())
+        self.stream.get_mut().write_all(request.as_bytes())
     }
 
-    fn read(&mut self) -> std::io::Result<Response> {
+    /// Reads the next answer.
+    pub fn read(&mut self) -> std::io::Result<Response> {
         let status = self.line()?.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        let (mut length, mut chunked, mut session) = (0, false, None);
-        loop {
-            let line = self.line()?;
-            let Some((name, value)) = line.split_once(": ") else { break };
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => length = value.parse().unwrap_or(0),
-                "transfer-encoding" => chunked = value == "chunked",
-                "mcp-session-id" => session = Some(value.to_owned()),
-                _ => {}
-            }
+        let mut response = Response { status, headers: Vec::new(), body: Vec::new() };
+        while let Some((name, value)) = self.line()?.split_once(": ") {
+            response.headers.push((name.to_ascii_lowercase(), value.to_owned()));
         }
-        let mut body = Vec::with_capacity(length);
-        if chunked {
-            while self.chunk(&mut body)? {}
+        if response.header("transfer-encoding") == Some("chunked") {
+            while self.chunk(&mut response.body)? {}
         } else {
-            self.take(length, &mut body)?;
+            let length =
+                response.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            self.take(length, &mut response.body)?;
         }
-        Ok(Response { status, session, body })
+        Ok(response)
     }
 
     /// Reads one chunk; the empty one is the last.
@@ -84,4 +76,17 @@ impl Connection {
         line.truncate(line.trim_end().len());
         Ok(line)
     }
+}
+
+impl Response {
+    /// A header by its name in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Host and path of a URL.
+pub fn parts(url: &str) -> Result<(&str, &str), String> {
+    let rest = url.strip_prefix("http://").ok_or("only http:// is spoken")?;
+    rest.split_once('/').ok_or_else(|| "a URL with a path is needed".to_owned())
 }
