@@ -3,12 +3,12 @@
 //! rmcp's own idle timer cuts calls that are silent for long, its sessions have no maximum, and they belong to
 //! whoever knows their id: hence this wrapper.
 
+mod session;
+mod streaming;
+
 use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::Stream;
 use prometheus::IntGauge;
@@ -20,7 +20,12 @@ use rmcp::transport::streamable_http_server::session::{
     RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
 };
 
+pub(super) use session::Held;
+pub(super) use streaming::Room;
+
 use super::call::Caller;
+use session::{Owner, Session};
+use streaming::Streaming;
 
 /// An idle session costs some 10 KiB: this many cost 10 MiB.
 const MAX: usize = 1024;
@@ -36,27 +41,6 @@ pub(super) struct Sessions {
     inner: LocalSessionManager,
     open: Mutex<HashMap<SessionId, Arc<Session>>>,
     count: IntGauge,
-}
-
-/// What kernos knows of a session.
-#[derive(Debug)]
-struct Session {
-    owner: Mutex<Owner>,
-    /// Streams and calls that hold it.
-    held: AtomicUsize,
-    used: Mutex<Instant>,
-}
-
-/// Whose a session is.
-#[derive(Debug, Default)]
-enum Owner {
-    /// Nobody's yet: its id has not been told.
-    #[default]
-    Unborn,
-    /// This caller's, as its key was shown last.
-    Of(Caller),
-    /// Nobody's any more.
-    Disowned,
 }
 
 /// Why a session could not be had.
@@ -156,91 +140,8 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held<S>(&self, id: &SessionId, stream: S) -> Streaming<S> {
-        Streaming { stream: Box::pin(stream), room: Room::default(), _held: self.hold(id) }
-    }
-}
-
-impl Session {
-    fn owner(&self) -> MutexGuard<'_, Owner> {
-        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_owned(&self) -> bool {
-        matches!(*self.owner(), Owner::Of(_))
-    }
-
-    fn is_of(&self, owner: &Caller) -> bool {
-        matches!(&*self.owner(), Owner::Of(one) if one.principal.name() == owner.principal.name())
-    }
-
-    fn is_idle(&self, idle: Duration) -> bool {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        self.held.load(Ordering::Acquire) == 0 && used.elapsed() >= idle
-    }
-
-    fn touch(&self) {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-}
-
-/// A session that is in use.
-pub(super) struct Held(Arc<Session>);
-
-impl Held {
-    fn new(session: &Arc<Session>) -> Self {
-        session.held.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(session))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.touch();
-        self.0.held.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Room on a request's stream for one message besides the answer.
-///
-/// A stream of rmcp's takes 16 messages that its client does not read. The next one stops the whole session, other
-/// streams and all, until the client reads: so none is sent before one has been taken.
-#[derive(Clone, Debug)]
-pub(super) struct Room(Arc<AtomicBool>);
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(Arc::new(true.into()))
-    }
-}
-
-impl Room {
-    /// Takes the room, if it is free.
-    pub(super) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
-    }
-
-    fn give_back(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-/// A stream that holds its session, and has room again when its client's connection takes a message.
-struct Streaming<S> {
-    stream: Pin<Box<S>>,
-    room: Room,
-    _held: Option<Held>,
-}
-
-impl<S: Stream> Stream for Streaming<S> {
-    type Item = S::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        let next = self.stream.as_mut().poll_next(context);
-        if let Poll::Ready(Some(_)) = next {
-            self.room.give_back();
-        }
-        next
+    fn held<S>(&self, id: &SessionId, stream: S, room: Room) -> Streaming<S> {
+        Streaming::new(stream, room, self.hold(id))
     }
 }
 
@@ -253,9 +154,7 @@ impl SessionManager for Sessions {
             return Err(Error::Full);
         }
         let (id, transport) = self.inner.create_session().await.map_err(Error::Inner)?;
-        let session =
-            Session { owner: Mutex::default(), held: AtomicUsize::new(0), used: Mutex::new(Instant::now()) };
-        self.lock().insert(Arc::clone(&id), Arc::new(session));
+        self.lock().insert(Arc::clone(&id), Arc::new(Session::new()));
         self.count.inc();
         Ok((id, transport))
     }
@@ -289,7 +188,7 @@ impl SessionManager for Sessions {
             request.request.extensions_mut().insert(room.clone());
         }
         let stream = self.inner.create_stream(id, message).await.map_err(Error::Inner)?;
-        Ok(Streaming { room, ..self.held(id, stream) })
+        Ok(self.held(id, stream, room))
     }
 
     async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Error> {
@@ -302,7 +201,7 @@ impl SessionManager for Sessions {
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
         let stream = self.inner.create_standalone_stream(id).await.map_err(Error::Inner)?;
-        Ok(self.held(id, stream))
+        Ok(self.held(id, stream, Room::default()))
     }
 
     async fn resume(
@@ -311,7 +210,7 @@ impl SessionManager for Sessions {
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
         let stream = self.inner.resume(id, last_event_id).await.map_err(Error::Inner)?;
-        Ok(self.held(id, stream))
+        Ok(self.held(id, stream, Room::default()))
     }
 
     async fn restore_session(&self, id: SessionId) -> Result<RestoreOutcome<Self::Transport>, Error> {
