@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::call::{Called, Caller};
 use super::door::Door;
 use super::progress::{Listener, Progress, telling};
-use super::sessions::{Held, Room, Sessions};
+use super::sessions::{Held, Sessions, Turn};
 use super::trace::Trace;
 use crate::exec::Watch;
 use crate::tools::{self, Entry, Reply};
@@ -173,20 +173,20 @@ struct Audience {
     peer: Peer<RoleServer>,
     token: ProgressToken,
     cancelled: CancellationToken,
-    room: Option<Room>,
+    turn: Option<Turn>,
 }
 
 impl Audience {
     fn of(context: &Context) -> Option<Self> {
         let token = context.meta.get_progress_token().filter(is_short)?;
-        let room = context.extensions.get::<Room>().cloned();
-        Some(Self { peer: context.peer.clone(), token, cancelled: context.ct.clone(), room })
+        let turn = context.extensions.get::<Turn>().cloned();
+        Some(Self { peer: context.peer.clone(), token, cancelled: context.ct.clone(), turn })
     }
 }
 
 impl Listener for Audience {
     fn listens(&self) -> bool {
-        !self.cancelled.is_cancelled() && self.room.as_ref().is_none_or(Room::take)
+        !self.cancelled.is_cancelled() && self.turn.as_ref().is_none_or(Turn::take)
     }
 
     fn tell(&self, progress: Progress) -> BoxFuture<'static, ()> {

@@ -21,7 +21,7 @@ use rmcp::transport::streamable_http_server::session::{
 };
 
 pub(super) use session::Held;
-pub(super) use streaming::Room;
+pub(super) use streaming::Turn;
 
 use super::call::Caller;
 use session::{Owner, Session};
@@ -140,8 +140,8 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held<S>(&self, id: &SessionId, stream: S, room: Room) -> Streaming<S> {
-        Streaming::new(stream, room, self.hold(id))
+    fn held<S>(&self, id: &SessionId, stream: S, turn: Turn) -> Streaming<S> {
+        Streaming::new(stream, turn, self.hold(id))
     }
 }
 
@@ -183,12 +183,12 @@ impl SessionManager for Sessions {
         id: &SessionId,
         mut message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
-        let room = Room::default();
+        let turn = Turn::default();
         if let ClientJsonRpcMessage::Request(request) = &mut message {
-            request.request.extensions_mut().insert(room.clone());
+            request.request.extensions_mut().insert(turn.clone());
         }
         let stream = self.inner.create_stream(id, message).await.map_err(Error::Inner)?;
-        Ok(self.held(id, stream, room))
+        Ok(self.held(id, stream, turn))
     }
 
     async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Error> {
@@ -201,7 +201,7 @@ impl SessionManager for Sessions {
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
         let stream = self.inner.create_standalone_stream(id).await.map_err(Error::Inner)?;
-        Ok(self.held(id, stream, Room::default()))
+        Ok(self.held(id, stream, Turn::default()))
     }
 
     async fn resume(
@@ -210,7 +210,7 @@ impl SessionManager for Sessions {
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
         let stream = self.inner.resume(id, last_event_id).await.map_err(Error::Inner)?;
-        Ok(self.held(id, stream, Room::default()))
+        Ok(self.held(id, stream, Turn::default()))
     }
 
     async fn restore_session(&self, id: SessionId) -> Result<RestoreOutcome<Self::Transport>, Error> {

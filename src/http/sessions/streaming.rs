@@ -1,4 +1,4 @@
-//! The streams of a session, and how much is put into them.
+//! The streams of requests in a session, and how much is put into them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use super::session::Held;
 /// A stream of rmcp's takes 16 messages that its client does not read. The next one stops the whole session, other
 /// streams and all, until the client reads: so none is sent before one has been taken.
 #[derive(Clone, Debug)]
-pub(in crate::http) struct Room(Arc<AtomicBool>);
+pub(in crate::http) struct Turn(Arc<AtomicBool>);
 
-impl Default for Room {
+impl Default for Turn {
     fn default() -> Self {
         Self(Arc::new(true.into()))
     }
 }
 
-impl Room {
+impl Turn {
     /// Takes the room, if it is free.
     pub(in crate::http) fn take(&self) -> bool {
         self.0.swap(false, Ordering::AcqRel)
@@ -36,13 +36,13 @@ impl Room {
 /// A stream that holds its session, and has room again when its client's connection takes a message.
 pub(super) struct Streaming<S> {
     stream: Pin<Box<S>>,
-    room: Room,
+    turn: Turn,
     _held: Option<Held>,
 }
 
 impl<S> Streaming<S> {
-    pub(super) fn new(stream: S, room: Room, held: Option<Held>) -> Self {
-        Self { stream: Box::pin(stream), room, _held: held }
+    pub(super) fn new(stream: S, turn: Turn, held: Option<Held>) -> Self {
+        Self { stream: Box::pin(stream), turn, _held: held }
     }
 }
 
@@ -52,7 +52,7 @@ impl<S: Stream> Stream for Streaming<S> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let next = self.stream.as_mut().poll_next(context);
         if let Poll::Ready(Some(_)) = next {
-            self.room.give_back();
+            self.turn.give_back();
         }
         next
     }
