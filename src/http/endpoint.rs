@@ -8,6 +8,8 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::audit::Event;
 use super::body::{Bounded, Fault};
@@ -17,7 +19,7 @@ use super::door::Door;
 use super::mcp::{self, Service};
 use super::pulse;
 use super::reply;
-use super::sessions::Sessions;
+use super::sessions::{Held, Sessions, TooMany};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -38,11 +40,31 @@ pub(super) struct Endpoint {
     door: Arc<Door>,
 }
 
+/// One request and what is held for it.
+struct Exchange {
+    endpoint: Endpoint,
+    caller: Caller,
+    session: Option<Held>,
+    under_way: OwnedSemaphorePermit,
+    /// An answer on its way, until its body is dropped: a drain waits for it.
+    on_its_way: TaskTrackerToken,
+}
+
 impl Endpoint {
     pub(super) fn new(door: &Arc<Door>) -> Self {
         let sessions = Arc::clone(&door.sessions);
         let service = mcp::service(door, &sessions);
         Self { sessions, pulse: pulse::PULSE, service, door: Arc::clone(door) }
+    }
+
+    /// The same answer for a session that is not there and for another key's, which is on record.
+    fn no_such_session(&self, id: &str, caller: &Caller) -> Response {
+        if self.sessions.belongs_to_another(id, caller) {
+            let owner = caller.principal.name().to_owned();
+            let event = Event::refused("session", Some(owner), Duration::ZERO);
+            self.door.turned_away(caller.address, &event.at(caller.address, &caller.request_id));
+        }
+        reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session")
     }
 
     /// What rmcp answers, and what was wrong with the body, if anything was.
@@ -67,46 +89,55 @@ pub(super) async fn answer(
     Extension(caller): Extension<Caller>,
     mut request: Request<Body>,
 ) -> Response {
-    let sessions = &endpoint.sessions;
-    if is_sessionless(request.headers()) {
+    let is_sessionless = is_sessionless(request.headers());
+    if is_sessionless {
         request.headers_mut().remove(SESSION_ID);
     }
-    if let Some(id) = request.headers().get(SESSION_ID)
-        && !id.to_str().is_ok_and(|id| sessions.belongs(id, &caller))
-    {
-        if id.to_str().is_ok_and(|id| sessions.belongs_to_another(id, &caller)) {
-            let owner = caller.principal.name().to_owned();
-            let event = Event::refused("session", Some(owner), Duration::ZERO);
-            endpoint.door.turned_away(caller.address, &event.at(caller.address, &caller.request_id));
-        }
-        return reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session");
+    let id = request.headers().get(SESSION_ID).map(|id| id.to_str().unwrap_or_default());
+    let session = id.and_then(|id| endpoint.sessions.enter(id, &caller));
+    if let (Some(id), None) = (id, &session) {
+        return endpoint.no_such_session(id, &caller);
     }
-    let method = request.method().clone();
     let budget = endpoint.door.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
     let under_way = match budget.request() {
         Ok(under_way) => under_way,
         Err(crowded) => return refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1"),
     };
-    // An answer on its way, until its body is dropped: a drain waits for it.
-    let token = endpoint.door.answers.token();
-    let opens = method == Method::POST && !request.headers().contains_key(SESSION_ID);
+    let on_its_way = endpoint.door.answers.token();
+    let answer = Exchange { endpoint, caller, session, under_way, on_its_way }.answer(request);
+    if is_sessionless {
+        return answer.await;
+    }
+    // A session that is opened or woken is not to be left half done when its client goes away.
+    tokio::spawn(answer).await.unwrap_or_else(|_| {
+        reply::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error: the request broke down")
+    })
+}
 
-    let (response, fault) = endpoint.handle(request).await;
-    if let Some(flaw) = fault.flaw() {
-        return reply::text(flaw.status(), flaw.to_string());
-    }
-    if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
-        && !sessions.bind(id, &caller)
-    {
-        sessions.end(id).await;
-        return full();
-    }
-    match (method, response.status()) {
-        (Method::DELETE, StatusCode::ACCEPTED) => with_status(StatusCode::NO_CONTENT, response),
-        (Method::POST, StatusCode::INTERNAL_SERVER_ERROR) if opens && sessions.is_full() => full(),
-        (Method::POST, StatusCode::UNSUPPORTED_MEDIA_TYPE) => readable(response).await,
-        (Method::POST, _) => reply::holding((token, under_way), response),
-        _ => response,
+impl Exchange {
+    async fn answer(self, request: Request<Body>) -> Response {
+        let method = request.method().clone();
+        let opens = !is_sessionless(request.headers()) && self.session.is_none();
+        let (response, fault) = self.endpoint.handle(request).await;
+        if let Some(flaw) = fault.flaw() {
+            return reply::text(flaw.status(), flaw.to_string());
+        }
+        let sessions = &self.endpoint.sessions;
+        if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
+            && let Err(too_many) = sessions.bind(id, &self.caller)
+        {
+            sessions.end(id).await;
+            return full(too_many);
+        }
+        match (method, response.status()) {
+            (Method::DELETE, StatusCode::ACCEPTED) => with_status(StatusCode::NO_CONTENT, response),
+            (Method::POST, StatusCode::INTERNAL_SERVER_ERROR) if opens && sessions.is_full() => {
+                full(TooMany::InAll)
+            }
+            (Method::POST, StatusCode::UNSUPPORTED_MEDIA_TYPE) => readable(response).await,
+            (Method::POST, _) => reply::holding((self.on_its_way, self.under_way), response),
+            _ => response,
+        }
     }
 }
 
@@ -133,8 +164,8 @@ fn with_status(status: StatusCode, mut response: Response) -> Response {
     response
 }
 
-fn full() -> Response {
-    refused(StatusCode::SERVICE_UNAVAILABLE, "there are too many sessions: end one", "60")
+fn full(too_many: TooMany) -> Response {
+    refused(StatusCode::SERVICE_UNAVAILABLE, too_many.to_string(), "60")
 }
 
 fn refused(status: StatusCode, text: impl Into<String>, retry_after: &'static str) -> Response {

@@ -48,12 +48,13 @@ pub(super) type Service = StreamableHttpService<Handler, Sessions>;
 /// The service for both eras: sessions for the older one, plain JSON answers for the newer.
 pub(super) fn service(door: &Arc<Door>, sessions: &Arc<Sessions>) -> Service {
     // Host and Origin were judged by `guard`, for every listener and name of the policy.
-    let config = StreamableHttpServerConfig::default()
+    let mut config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
         .disable_allowed_origins()
         .with_json_response(true)
         .with_max_request_body_bytes(BODY_MAX)
         .with_cancellation_token(door.close.clone());
+    config.session_store = Some(Arc::clone(sessions) as _);
     let handler = Handler { door: Arc::clone(door), sessions: Arc::clone(sessions) };
     StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(sessions), config)
 }

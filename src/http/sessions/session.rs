@@ -1,6 +1,6 @@
-//! What kernos knows of a session: whose it is, and whether anybody uses it.
+//! What kernos knows of a session: whose it is, whether anybody uses it, and what it takes to wake it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,13 @@ use crate::http::call::Caller;
 #[derive(Debug)]
 pub(super) struct Session {
     owner: Mutex<Owner>,
-    /// Streams and calls that hold it.
+    /// Requests, streams and calls that hold it.
     held: AtomicUsize,
     used: Mutex<Instant>,
+    /// To be changed by whoever has `life` only.
+    is_awake: AtomicBool,
+    /// Held while it is woken, put to sleep or ended.
+    pub(super) life: tokio::sync::Mutex<Life>,
 }
 
 /// Whose a session is.
@@ -27,10 +31,25 @@ pub(super) enum Owner {
     Disowned,
 }
 
+/// How a session came to be, and what of it is about to go.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// What its client said of itself, as JSON; none before that is known.
+    pub(super) opened_with: Option<Box<[u8]>>,
+    /// Tasks of rmcp that were told to leave it and have not said yet that they do.
+    pub(super) leaving: usize,
+}
+
 impl Session {
-    /// One that is nobody's yet.
+    /// One that is awake, and nobody's yet.
     pub(super) fn new() -> Self {
-        Self { owner: Mutex::default(), held: AtomicUsize::new(0), used: Mutex::new(Instant::now()) }
+        Self {
+            owner: Mutex::default(),
+            held: AtomicUsize::new(0),
+            used: Mutex::new(Instant::now()),
+            is_awake: AtomicBool::new(true),
+            life: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(super) fn owner(&self) -> MutexGuard<'_, Owner> {
@@ -45,12 +64,29 @@ impl Session {
         matches!(&*self.owner(), Owner::Of(one) if one.principal.name() == owner.principal.name())
     }
 
-    pub(super) fn is_idle(&self, idle: Duration) -> bool {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        self.held.load(Ordering::Acquire) == 0 && used.elapsed() >= idle
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire) > 0
     }
 
-    fn touch(&self) {
+    pub(super) fn is_idle(&self, idle: Duration) -> bool {
+        !self.is_held() && self.used().elapsed() >= idle
+    }
+
+    pub(super) fn is_awake(&self) -> bool {
+        self.is_awake.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_awake(&self, awake: bool, _: &mut Life) {
+        self.is_awake.store(awake, Ordering::Release);
+    }
+
+    /// When it was used last.
+    pub(super) fn used(&self) -> Instant {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is used now.
+    pub(super) fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }

@@ -1,0 +1,189 @@
+//! What rmcp asks of whoever keeps its sessions, and how one that sleeps is woken.
+//!
+//! rmcp takes a session that is not awake for one of another instance, whose state is in a store: it asks the store,
+//! has the session made anew under its id, and says again what its client said first.
+
+use std::time::Duration;
+
+use futures::Stream;
+use rmcp::model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage};
+use rmcp::transport::streamable_http_server::session::local::{
+    LocalSessionManager, LocalSessionManagerError,
+};
+use rmcp::transport::streamable_http_server::session::{
+    RestoreOutcome, ServerSseMessage, SessionId, SessionManager, SessionState, SessionStore,
+    SessionStoreError,
+};
+
+use super::session::Session;
+use super::streaming::{Streaming, Turn};
+use super::{AWAKE_MAX, Sessions, TooMany};
+
+/// rmcp's sessions: those that are awake.
+pub(super) struct Awake(LocalSessionManager);
+
+/// Why a session could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::http) enum Error {
+    /// There are too many.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// rmcp's own reason.
+    #[error("the session failed")]
+    Inner(#[source] LocalSessionManagerError),
+}
+
+impl Awake {
+    pub(super) fn none() -> Self {
+        let mut inner = LocalSessionManager::default();
+        inner.session_config.keep_alive = None;
+        Self(inner)
+    }
+
+    /// Ends one, if it is there.
+    pub(super) async fn end(&self, id: &SessionId) {
+        // That it is gone already is no error.
+        let _ = self.0.close_session(id).await;
+    }
+}
+
+impl Sessions {
+    /// Puts a session to sleep unless it is in use, or nothing would wake it.
+    pub(super) async fn put_to_sleep(&self, id: &SessionId, session: &Session) {
+        let mut life = session.life.lock().await;
+        if session.is_awake() && !session.is_held() && life.opened_with.is_some() {
+            session.set_awake(false, &mut life);
+            life.leaving += 1;
+            self.awake.end(id).await;
+        }
+    }
+
+    fn held<S>(&self, id: &SessionId, stream: S, turn: Turn) -> Streaming<S> {
+        Streaming::new(stream, turn, self.hold(id))
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = Error;
+    type Transport = <LocalSessionManager as SessionManager>::Transport;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Error> {
+        if self.is_full() {
+            return Err(TooMany::InAll.into());
+        }
+        let (id, transport) = self.awake.0.create_session().await.map_err(Error::Inner)?;
+        if let Err(too_many) = self.insert(&id) {
+            self.awake.end(&id).await;
+            return Err(too_many.into());
+        }
+        self.rest(AWAKE_MAX, Duration::ZERO).await;
+        Ok((id, transport))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Error> {
+        self.awake.0.initialize_session(id, message).await.map_err(Error::Inner)
+    }
+
+    /// Whether it is awake. Whoever asks holds it, so that it stays so.
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Error> {
+        let Some(session) = self.get(id) else { return Ok(false) };
+        let _life = session.life.lock().await;
+        Ok(session.is_awake())
+    }
+
+    /// rmcp says so when a task of its own has left a session, for whatever reason.
+    async fn close_session(&self, id: &SessionId) -> Result<(), Error> {
+        if let Some(session) = self.get(id) {
+            let mut life = session.life.lock().await;
+            if life.leaving > 0 {
+                life.leaving -= 1;
+                return Ok(());
+            }
+        }
+        self.end(id).await;
+        Ok(())
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        mut message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
+        let turn = Turn::default();
+        if let ClientJsonRpcMessage::Request(request) = &mut message {
+            request.request.extensions_mut().insert(turn.clone());
+        }
+        let stream = self.awake.0.create_stream(id, message).await.map_err(Error::Inner)?;
+        Ok(self.held(id, stream, turn))
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Error> {
+        let _held = self.hold(id);
+        self.awake.0.accept_message(id, message).await.map_err(Error::Inner)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
+        let stream = self.awake.0.create_standalone_stream(id).await.map_err(Error::Inner)?;
+        Ok(self.held(id, stream, Turn::default()))
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
+        let stream = self.awake.0.resume(id, last_event_id).await.map_err(Error::Inner)?;
+        Ok(self.held(id, stream, Turn::default()))
+    }
+
+    async fn restore_session(&self, id: SessionId) -> Result<RestoreOutcome<Self::Transport>, Error> {
+        let Some(session) = self.get(&id) else { return Ok(RestoreOutcome::NotSupported) };
+        let mut life = session.life.lock().await;
+        // It may have been ended since.
+        if self.get(&id).is_none() {
+            return Ok(RestoreOutcome::NotSupported);
+        }
+        let outcome = self.awake.0.restore_session(id).await.map_err(Error::Inner)?;
+        session.set_awake(true, &mut life);
+        drop(life);
+        self.rest(AWAKE_MAX, Duration::ZERO).await;
+        Ok(outcome)
+    }
+}
+
+#[async_trait::async_trait]
+impl SessionStore for Sessions {
+    async fn load(&self, id: &str) -> Result<Option<SessionState>, SessionStoreError> {
+        let Some(session) = self.get(id) else { return Ok(None) };
+        let life = session.life.lock().await;
+        Ok(life.opened_with.as_deref().map(serde_json::from_slice).transpose()?)
+    }
+
+    async fn store(&self, id: &str, state: &SessionState) -> Result<(), SessionStoreError> {
+        if let Some(session) = self.get(id) {
+            session.life.lock().await.opened_with = Some(serde_json::to_vec(state)?.into());
+        }
+        Ok(())
+    }
+
+    /// Its client ends it.
+    async fn delete(&self, id: &str) -> Result<(), SessionStoreError> {
+        self.end(id).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Sessions {
+    /// A session that nobody asked for.
+    pub(in crate::http) async fn open(&self) -> SessionId {
+        self.create_session().await.unwrap().0
+    }
+}

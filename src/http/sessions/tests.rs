@@ -1,0 +1,173 @@
+//! Sessions as their keys have them.
+
+use futures::FutureExt;
+use futures::future::join_all;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::http::testing::{self, House, answer, initialize, legacy, open_session};
+
+fn owner(key: &str) -> Caller {
+    testing::caller(&testing::policy(&testing::alice()), key)
+}
+
+async fn opened() -> (Sessions, Id) {
+    let sessions = Sessions::new(IntGauge::new("sessions", "Sessions.").unwrap());
+    let id = sessions.open().await;
+    (sessions, id)
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_the_key_that_opened_it_and_to_no_other() {
+    let (sessions, id) = opened().await;
+    let (alice, bob) = (owner("alice's key"), owner("bob's key"));
+    assert!(sessions.enter(&id, &alice).is_none(), "nobody's yet");
+    sessions.bind(&id, &alice).unwrap();
+    sessions.bind(&id, &bob).unwrap();
+    assert!(sessions.enter(&id, &alice).is_some() && sessions.enter(&id, &bob).is_none());
+    assert!(sessions.enter("another", &alice).is_none());
+    assert!(sessions.belongs_to_another(&id, &bob) && !sessions.belongs_to_another(&id, &alice));
+    assert!(!sessions.belongs_to_another("another", &bob));
+}
+
+#[tokio::test]
+async fn a_session_that_was_taken_from_its_owner_is_nobodys_for_ever() {
+    let (sessions, id) = opened().await;
+    let (alice, bob) = (owner("alice's key"), owner("bob's key"));
+    sessions.bind(&id, &alice).unwrap();
+    assert_eq!(sessions.disown(|caller| caller.principal.name() == "bob"), []);
+    assert_eq!(sessions.disown(|caller| caller.principal.name() == "alice"), [Arc::clone(&id)]);
+    sessions.bind(&id, &alice).unwrap();
+    sessions.bind(&id, &bob).unwrap();
+    assert!(sessions.enter(&id, &alice).is_none() && sessions.enter(&id, &bob).is_none());
+}
+
+#[tokio::test]
+async fn a_key_has_only_its_share_of_the_sessions() {
+    let (sessions, last) = opened().await;
+    let (alice, bob) = (owner("alice's key"), owner("bob's key"));
+    for _ in 0..OF_A_KEY_MAX {
+        sessions.bind(&sessions.open().await, &alice).unwrap();
+    }
+    assert_eq!(sessions.bind(&last, &alice), Err(TooMany::OfKey));
+    assert_eq!(sessions.bind(&last, &bob), Ok(()), "another key has a share of its own");
+}
+
+#[tokio::test]
+async fn an_idle_session_is_ended_but_never_one_that_is_in_use() {
+    let (sessions, id) = opened().await;
+    let held = sessions.hold(&id).unwrap();
+    sessions.reap(Duration::ZERO).await;
+    assert_eq!(sessions.count.get(), 1);
+    drop(held);
+    sessions.reap(Duration::from_secs(60)).await;
+    assert_eq!(sessions.count.get(), 1);
+    sessions.reap(Duration::ZERO).await;
+    assert_eq!((sessions.count.get(), sessions.len()), (0, 0));
+}
+
+const LIST: &str = "tools/list";
+
+fn request(id: usize, method: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method})
+}
+
+async fn status(house: &House, id: &str, method: &str) -> StatusCode {
+    house.send(legacy("alice's key", Some(id), &request(7, method))).await.status()
+}
+
+fn awake(house: &House) -> usize {
+    house.sessions.such(Session::is_awake).len()
+}
+
+#[tokio::test]
+async fn a_session_that_sleeps_wakes_for_the_next_request_as_often_as_it_is_needed() {
+    let house = House::new();
+    let id = open_session(&house).await;
+    for _ in 0..3 {
+        house.sessions.rest(0, Duration::ZERO).await;
+        assert_eq!(awake(&house), 0);
+        let answers = (0..8).map(|nth| house.send(legacy("alice's key", Some(&id), &request(nth, LIST))));
+        for response in join_all(answers).await {
+            let (status, body) = answer(response).await;
+            assert_eq!((status, &body["result"]["tools"][0]["name"]), (200, &json!("shell_execute")));
+        }
+        assert_eq!(awake(&house), 1);
+    }
+    assert_eq!(house.sessions.len(), 1);
+}
+
+#[tokio::test]
+async fn of_many_sessions_few_are_awake_and_all_can_be_used() {
+    let house = House::new();
+    let mut ids = Vec::new();
+    for _ in 0..AWAKE_MAX * 2 {
+        ids.push(open_session(&house).await);
+    }
+    for id in &ids {
+        assert_eq!(status(&house, id, LIST).await, 200);
+        assert!(awake(&house) <= AWAKE_MAX + 1, "{} are awake", awake(&house));
+    }
+    assert_eq!(house.sessions.len(), ids.len());
+}
+
+#[tokio::test]
+async fn a_session_that_sleeps_is_ended_like_any_other() {
+    let house = House::new();
+    let id = open_session(&house).await;
+    house.sessions.rest(0, Duration::ZERO).await;
+    let mut end = legacy("alice's key", Some(&id), &json!({}));
+    *end.method_mut() = Method::DELETE;
+    assert_eq!(house.send(end).await.status(), 204);
+    assert_eq!(status(&house, &id, LIST).await, 404);
+    assert!(house.measured().contains("kernos_sessions 0\n"));
+}
+
+#[tokio::test]
+async fn no_session_sleeps_while_its_call_runs_though_the_client_has_gone() {
+    let house = House::new();
+    let id = open_session(&house).await;
+    let call = json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": {
+        "name": "shell_execute", "arguments": {"command": ["sleep"]},
+    }});
+    drop(house.send(legacy("alice's key", Some(&id), &call)).await);
+    while house.door.running.calls().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    house.sessions.rest(0, Duration::ZERO).await;
+    house.sessions.reap(Duration::ZERO).await;
+    assert_eq!((awake(&house), house.door.running.calls().len()), (1, 1));
+    assert_eq!(status(&house, &id, "ping").await, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_while_a_session_wakes_leaves_it_whole() {
+    let house = House::new();
+    let id = open_session(&house).await;
+    for _ in 0..20 {
+        house.sessions.rest(0, Duration::ZERO).await;
+        // As far as the first wait, and no further.
+        let _ = house.at_home(legacy("alice's key", Some(&id), &request(6, "ping"))).now_or_never();
+        assert_eq!(status(&house, &id, LIST).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_while_it_opens_sessions_takes_from_its_own_share() {
+    let house = House::new();
+    for nth in 0..MAX * 2 {
+        let mut answer = Box::pin(house.at_home(legacy("alice's key", None, &initialize())));
+        for _ in 0..nth % 8 {
+            if (&mut answer).now_or_never().is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    while !house.sessions.such(|session| !session.is_owned()).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(house.sessions.len() <= OF_A_KEY_MAX, "{} are open", house.sessions.len());
+    assert_eq!(house.send(legacy("bob's key", None, &initialize())).await.status(), 200);
+}
