@@ -22,6 +22,7 @@ use super::reply;
 use super::sessions::{Held, Sessions, TooMany};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// The first revision without sessions. Revisions are dates, which compare as text.
@@ -67,6 +68,14 @@ impl Endpoint {
         reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session")
     }
 
+    /// A stream on which there will be nothing but that it is there.
+    fn standing(&self, session: &Held) -> Response {
+        let (ended, close) = (session.stand().ended(self.pulse), self.door.close.clone());
+        pulse::standing(self.pulse, async move {
+            close.run_until_cancelled_owned(ended).await;
+        })
+    }
+
     /// What rmcp answers, and what was wrong with the body, if anything was.
     async fn handle(&self, request: Request<Body>) -> (Response, Fault) {
         let (mut parts, body) = request.into_parts();
@@ -97,6 +106,11 @@ pub(super) async fn answer(
     let session = id.and_then(|id| endpoint.sessions.enter(id, &caller));
     if let (Some(id), None) = (id, &session) {
         return endpoint.no_such_session(id, &caller);
+    }
+    if let Some(session) = &session
+        && stands(&request)
+    {
+        return endpoint.standing(session);
     }
     let budget = endpoint.door.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
     let under_way = match budget.request() {
@@ -136,9 +150,15 @@ impl Exchange {
             }
             (Method::POST, StatusCode::UNSUPPORTED_MEDIA_TYPE) => readable(response).await,
             (Method::POST, _) => reply::holding((self.on_its_way, self.under_way), response),
-            _ => response,
+            _ => reply::holding(self.under_way, response),
         }
     }
+}
+
+/// Whether it asks for what the server has to say unasked: not for a stream that was lost, which rmcp knows.
+fn stands(request: &Request<Body>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::GET && pulse::is_felt(headers) && !headers.contains_key(LAST_EVENT_ID)
 }
 
 fn is_sessionless(headers: &HeaderMap) -> bool {

@@ -1,9 +1,11 @@
-//! Signs of life while an answer is not there yet.
+//! Signs of life while there is nothing to say.
 //!
 //! In the newer era an answer is one body of JSON, and nothing is written while a command runs. Silence is taken for
 //! a broken connection: by nginx after one minute, by the HTTP clients of Node and Python after five. So an answer
-//! that is late comes as a stream of events, the form that the protocol has for it, with a comment now and then. Not
-//! for the older era, whose streams rmcp keeps alive itself.
+//! that is late comes as a stream of events, the form that the protocol has for it, with a comment now and then.
+//!
+//! In the older era a client may have a stream open without a request, for what its server has to say unasked. kernos
+//! has nothing to: there are only signs of life. Not for streams of requests of that era, which rmcp keeps alive.
 
 use std::io;
 use std::time::Duration;
@@ -12,10 +14,11 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, Stream, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::time::timeout;
 
 use super::body::Fault;
+use super::reply;
 
 /// As often as rmcp writes to the streams that it keeps alive.
 pub(super) const PULSE: Duration = Duration::from_secs(15);
@@ -47,6 +50,15 @@ pub(super) async fn keep(
             Err(_) => {}
         }
     }
+}
+
+/// A stream with nothing but signs of life, until `ended`.
+pub(super) fn standing(pulse: Duration, ended: impl Future<Output = ()> + Send + 'static) -> Response {
+    let nothing = async {
+        ended.await;
+        reply::with_type(StatusCode::OK, "text/event-stream", "")
+    };
+    events(pulse, nothing.boxed())
 }
 
 fn events(pulse: Duration, answer: BoxFuture<'static, Response>) -> Response {
@@ -86,13 +98,11 @@ fn bytes(text: &'static [u8]) -> impl Stream<Item = Result<Bytes, axum::Error>> 
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
     use http_body_util::BodyExt;
     use tokio::sync::oneshot;
     use tokio::time::sleep;
 
     use super::*;
-    use crate::http::reply;
 
     const SOON: Duration = Duration::from_millis(10);
 

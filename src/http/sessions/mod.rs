@@ -106,6 +106,7 @@ impl Sessions {
     pub(super) async fn end(&self, id: &str) {
         let Some((id, session)) = self.lock().remove_entry(id) else { return };
         self.count.dec();
+        session.end();
         let _life = session.life.lock().await;
         self.awake.end(&id).await;
     }

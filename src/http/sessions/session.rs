@@ -1,8 +1,12 @@
 //! What kernos knows of a session: whose it is, whether anybody uses it, and what it takes to wake it.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::http::call::Caller;
 
@@ -17,6 +21,10 @@ pub(super) struct Session {
     is_awake: AtomicBool,
     /// Held while it is woken, put to sleep or ended.
     pub(super) life: tokio::sync::Mutex<Life>,
+    /// Ends with the session.
+    there: CancellationToken,
+    /// Ends its stream that stands open.
+    standing: Mutex<CancellationToken>,
 }
 
 /// Whose a session is.
@@ -49,6 +57,8 @@ impl Session {
             used: Mutex::new(Instant::now()),
             is_awake: AtomicBool::new(true),
             life: tokio::sync::Mutex::default(),
+            there: CancellationToken::new(),
+            standing: Mutex::default(),
         }
     }
 
@@ -85,8 +95,13 @@ impl Session {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends what stands open of it.
+    pub(super) fn end(&self) {
+        self.there.cancel();
+    }
+
     /// Is used now.
-    pub(super) fn touch(&self) {
+    fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }
@@ -98,6 +113,33 @@ impl Held {
     pub(super) fn new(session: &Arc<Session>) -> Self {
         session.held.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(session))
+    }
+}
+
+impl Held {
+    /// The session's stream that stands open without a request. There is one: that of before ends.
+    pub(in crate::http) fn stand(&self) -> Standing {
+        let session = Arc::clone(&self.0);
+        let until = session.there.child_token();
+        let mut standing = session.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut *standing, until.clone()).cancel();
+        drop(standing);
+        Standing { session, until }
+    }
+}
+
+/// A stream that keeps its session from being ended as idle, though not from sleeping.
+pub(in crate::http) struct Standing {
+    session: Arc<Session>,
+    until: CancellationToken,
+}
+
+impl Standing {
+    /// Resolves when the session has ended or has another such stream, and looks after the session as often as said.
+    pub(in crate::http) async fn ended(self, every: Duration) {
+        while timeout(every, self.until.cancelled()).await.is_err() {
+            self.session.touch();
+        }
     }
 }
 

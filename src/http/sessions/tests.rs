@@ -1,7 +1,7 @@
 //! Sessions as their keys have them.
 
-use futures::FutureExt;
 use futures::future::join_all;
+use futures::{FutureExt, StreamExt};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -170,4 +170,35 @@ async fn a_client_that_goes_away_while_it_opens_sessions_takes_from_its_own_shar
     }
     assert!(house.sessions.len() <= OF_A_KEY_MAX, "{} are open", house.sessions.len());
     assert_eq!(house.send(legacy("bob's key", None, &initialize())).await.status(), 200);
+}
+
+async fn standing(house: &House, id: &str) -> http_body_util::BodyDataStream<axum::body::Body> {
+    let mut request = legacy("alice's key", Some(id), &json!({}));
+    *request.method_mut() = Method::GET;
+    request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
+    let response = house.send(request).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["cache-control"]),
+        (200, &"no-cache".parse().unwrap())
+    );
+    let mut stream = http_body_util::BodyDataStream::new(response.into_body());
+    assert_eq!(stream.next().await.unwrap().unwrap(), ":\n\n");
+    stream
+}
+
+#[tokio::test]
+async fn a_session_has_one_standing_stream_which_keeps_it_and_lets_it_sleep() {
+    let house = House::new();
+    let id = open_session(&house).await;
+    let first = standing(&house, &id).await;
+    let mut second = standing(&house, &id).await;
+    first.collect::<Vec<_>>().await;
+    house.sessions.rest(0, Duration::ZERO).await;
+    assert_eq!(awake(&house), 0);
+    let read = async { while second.next().await.is_some() {} };
+    let _ = tokio::time::timeout(Duration::from_millis(500), read).await;
+    house.sessions.reap(Duration::from_millis(400)).await;
+    assert_eq!(second.next().await.unwrap().unwrap(), ":\n\n");
+    house.sessions.end(&id).await;
+    second.collect::<Vec<_>>().await;
 }
