@@ -1,9 +1,11 @@
-//! A request's body while it is read: how long it takes, how many values it holds, and whether it is whole.
+//! A request's body while it is read: how long it takes, how large it is, how many values it holds, and whether it is
+//! whole.
 //!
-//! Values are counted before anybody makes them: a value of two bytes on the wire, such as `0,`, costs two hundred in memory once it is parsed, so that a bound on
-//! bytes alone bounds nothing. Not a parser: what is no JSON is left to one. Nor a bound on bytes, which rmcp has.
+//! Values are counted before anybody makes them: one of two bytes on the wire, such as `0,`, costs two hundred in memory
+//! once it is parsed, so that a bound on bytes alone bounds nothing. Not a parser: what is no JSON is left to one.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,32 +15,54 @@ use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+use super::under_way::{Crowded, UnderWay};
+
+/// Bytes at most: 8 MiB of standard input, each byte written as `\u0000`, and the command besides.
+pub(super) const MAX: usize = 64 << 20;
+
+/// Bytes of a request that opens a session, which is kept as long as the session is there.
+pub(super) const OPENING_MAX: usize = 64 << 10;
+
 /// Enough for the largest body at 5 Mbit/s: whoever is slower keeps a connection, and memory, for nothing.
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// More than the words of the longest command line: each costs nine bytes of its 1 MiB at least.
 const VALUES_MAX: usize = 1 << 17;
 
-/// A body that breaks off when it is too late, or once it holds more than [`VALUES_MAX`] values.
+/// A body that breaks off when it is too late or too large.
 pub(super) struct Bounded {
     body: Body,
     late: Pin<Box<Sleep>>,
+    /// Bytes that it may still have.
+    room: usize,
+    most: usize,
     values: usize,
     text: Text,
+    under_way: Arc<UnderWay>,
     fault: Fault,
 }
 
 /// Why a body has broken off, if it has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fault(Arc<OnceLock<Flaw>>);
+pub(super) struct Fault(Arc<Course>);
+
+#[derive(Debug, Default)]
+struct Course {
+    flaw: OnceLock<Flaw>,
+    is_over: AtomicBool,
+}
 
 /// What is wrong with a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Flaw {
     #[error("Request Timeout: a body has {} seconds to come", WITHIN.as_secs())]
     Time,
+    #[error("Payload Too Large: more than {most} bytes")]
+    Size { most: usize },
     #[error("Payload Too Large: more than {VALUES_MAX} values in one request")]
     Values,
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     #[error("Bad Request: the body does not have the length or the chunks that its head announces")]
     Framing,
 }
@@ -54,11 +78,21 @@ enum Text {
 impl Fault {
     /// Whether nobody reads the body any more: it has come to its end, or is of no use.
     pub(super) fn is_over(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
+        self.0.is_over.load(Ordering::Acquire)
     }
 
     pub(super) fn flaw(&self) -> Option<Flaw> {
-        self.0.get().copied()
+        self.0.flaw.get().copied()
+    }
+}
+
+#[cfg(test)]
+impl Fault {
+    /// Of a body that was read.
+    pub(super) fn over() -> Self {
+        let fault = Self::default();
+        fault.0.is_over.store(true, Ordering::Release);
+        fault
     }
 }
 
@@ -66,26 +100,46 @@ impl Flaw {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Time => StatusCode::REQUEST_TIMEOUT,
-            Self::Values => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Size { .. } | Self::Values => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Crowded(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Framing => StatusCode::BAD_REQUEST,
         }
     }
 }
 
 impl Bounded {
-    /// The same body, and what tells why it broke off.
-    pub(super) fn of(body: Body) -> (Self, Fault) {
-        Self::within(WITHIN, body)
+    /// The same body of `most` bytes, and what tells why it broke off.
+    pub(super) fn of(body: Body, most: usize, under_way: &Arc<UnderWay>) -> (Self, Fault) {
+        Self::within(WITHIN, body, most, under_way)
     }
 
-    fn within(time: Duration, body: Body) -> (Self, Fault) {
+    fn within(time: Duration, body: Body, most: usize, under_way: &Arc<UnderWay>) -> (Self, Fault) {
         let (late, fault) = (Box::pin(sleep(time)), Fault::default());
-        (Self { body, late, values: 0, text: Text::Outside, fault: fault.clone() }, fault)
+        let under_way = Arc::clone(under_way);
+        let bounded = Self {
+            body,
+            late,
+            room: most,
+            most,
+            values: 0,
+            text: Text::Outside,
+            under_way,
+            fault: fault.clone(),
+        };
+        (bounded, fault)
     }
 
     fn break_off(&self, flaw: Flaw) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let _ = self.fault.0.set(flaw);
+        let _ = self.fault.0.flaw.set(flaw);
         Poll::Ready(Some(Err(axum::Error::new(flaw))))
+    }
+
+    /// Reckons with more of it.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+        self.room = self.room.checked_sub(bytes.len()).ok_or(Flaw::Size { most: self.most })?;
+        self.under_way.take(bytes.len())?;
+        self.count(bytes);
+        if self.values > VALUES_MAX { Err(Flaw::Values) } else { Ok(()) }
     }
 
     /// Counts what begins a list or an object, or the next member of one.
@@ -117,15 +171,12 @@ impl HttpBody for Bounded {
             return self.break_off(Flaw::Time);
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => self.count(frame.data_ref().map_or(&[], |bytes| bytes)),
-            Some(Err(_)) => return self.break_off(Flaw::Framing),
-            None => {}
-        }
-        if self.values > VALUES_MAX {
-            return self.break_off(Flaw::Values);
-        }
-        Poll::Ready(frame)
+        let taken = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |bytes| self.take(bytes)),
+            Some(Err(_)) => Err(Flaw::Framing),
+            None => Ok(()),
+        };
+        taken.map_or_else(|flaw| self.break_off(flaw), |()| Poll::Ready(frame))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -137,14 +188,25 @@ impl HttpBody for Bounded {
     }
 }
 
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        self.fault.0.is_over.store(true, Ordering::Release);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::http::under_way::Load;
+
+    fn bounded(time: Duration, body: Body, most: usize) -> (Bounded, Fault) {
+        Bounded::within(time, body, most, &Load::of(1).enter().unwrap())
+    }
 
     fn values(pieces: &[&str]) -> usize {
-        let (mut body, _) = Bounded::of(Body::empty());
+        let (mut body, _) = bounded(WITHIN, Body::empty(), MAX);
         for piece in pieces {
             body.count(piece.as_bytes());
         }
@@ -154,9 +216,16 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let never = Body::from_stream(futures::stream::pending::<Result<Bytes, axum::Error>>());
-        let (body, fault) = Bounded::within(Duration::from_millis(10), never);
+        let (body, fault) = bounded(Duration::from_millis(10), never, MAX);
         assert!(body.collect().await.is_err());
         assert_eq!(fault.flaw(), Some(Flaw::Time));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_read_no_further() {
+        let (body, fault) = bounded(WITHIN, Body::from("12345"), 4);
+        assert!(body.collect().await.is_err());
+        assert_eq!((fault.flaw(), fault.is_over()), (Some(Flaw::Size { most: 4 }), true));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pace::{Due, Pace};
+use super::under_way::{Crowded, Load, UnderWay};
 use crate::policy::Grant;
 
 /// Waiting calls for each that runs: enough for a burst, few enough that the last one waits for four others.
@@ -41,13 +42,6 @@ pub(super) enum Exhausted {
     Concurrent { concurrent: usize, queue: usize },
 }
 
-/// Too many requests whose body is still to come, or whose answer is still to be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Too Many Requests: this key has {most} under way, so read their answers first")]
-pub(super) struct Crowded {
-    most: usize,
-}
-
 fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_millis().div_ceil(1000))
 }
@@ -72,7 +66,7 @@ pub(super) struct Budget {
     terms: Terms,
     due: Mutex<Due>,
     slots: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
+    requests: Arc<Load>,
     waiting: AtomicUsize,
 }
 
@@ -89,7 +83,7 @@ impl Terms {
     /// answer nobody reads holds memory as one that runs does.
     fn requests(self) -> usize {
         let calls = self.concurrent.saturating_mul(1 + QUEUE);
-        calls.saturating_mul(2).clamp(REQUESTS_LEAST, Semaphore::MAX_PERMITS)
+        calls.saturating_mul(2).max(REQUESTS_LEAST)
     }
 }
 
@@ -114,7 +108,7 @@ impl Budget {
             terms,
             due: Mutex::new(Due::at_once(Instant::now())),
             slots: Arc::new(Semaphore::new(terms.concurrent.max(1))),
-            requests: Arc::new(Semaphore::new(terms.requests())),
+            requests: Load::of(terms.requests()),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -127,9 +121,8 @@ impl Budget {
     }
 
     /// Counts a request as under way until the value is dropped.
-    pub(super) fn request(&self) -> Result<OwnedSemaphorePermit, Crowded> {
-        let most = self.terms.requests();
-        Arc::clone(&self.requests).try_acquire_owned().map_err(|_| Crowded { most })
+    pub(super) fn request(&self) -> Result<Arc<UnderWay>, Crowded> {
+        self.requests.enter()
     }
 
     /// A slot to run in, waiting for one where the queue has room.

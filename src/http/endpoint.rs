@@ -8,11 +8,10 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::audit::Event;
-use super::body::{Bounded, Fault};
+use super::body::{self, Bounded, Fault, Flaw};
 use super::budget::Terms;
 use super::call::Caller;
 use super::door::Door;
@@ -20,6 +19,7 @@ use super::mcp::{self, Service};
 use super::pulse;
 use super::reply;
 use super::sessions::{Held, Sessions, TooMany};
+use super::under_way::{Crowded, UnderWay};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -46,7 +46,7 @@ struct Exchange {
     endpoint: Endpoint,
     caller: Caller,
     session: Option<Held>,
-    under_way: OwnedSemaphorePermit,
+    under_way: Arc<UnderWay>,
     /// An answer on its way, until its body is dropped: a drain waits for it.
     on_its_way: TaskTrackerToken,
 }
@@ -75,21 +75,6 @@ impl Endpoint {
             close.run_until_cancelled_owned(ended).await;
         })
     }
-
-    /// What rmcp answers, and what was wrong with the body, if anything was.
-    async fn handle(&self, request: Request<Body>) -> (Response, Fault) {
-        let (mut parts, body) = request.into_parts();
-        let (body, fault) = Bounded::of(body);
-        let is_felt = is_sessionless(&parts.headers) && pulse::is_felt(&parts.headers);
-        if parts.method == Method::POST {
-            accept_both(&mut parts.headers);
-        }
-        let service = self.service.clone();
-        let answer =
-            async move { typed(service.handle(Request::from_parts(parts, body)).await.map(Body::new)) };
-        let response = if is_felt { pulse::keep(self.pulse, &fault, answer).await } else { answer.await };
-        (response, fault)
-    }
 }
 
 /// Answers `/mcp` for a caller that is known.
@@ -115,7 +100,7 @@ pub(super) async fn answer(
     let budget = endpoint.door.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
     let under_way = match budget.request() {
         Ok(under_way) => under_way,
-        Err(crowded) => return refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1"),
+        Err(crowded) => return crowded_out(crowded),
     };
     let on_its_way = endpoint.door.answers.token();
     let answer = Exchange { endpoint, caller, session, under_way, on_its_way }.answer(request);
@@ -132,9 +117,12 @@ impl Exchange {
     async fn answer(self, request: Request<Body>) -> Response {
         let method = request.method().clone();
         let opens = !is_sessionless(request.headers()) && self.session.is_none();
-        let (response, fault) = self.endpoint.handle(request).await;
-        if let Some(flaw) = fault.flaw() {
-            return reply::text(flaw.status(), flaw.to_string());
+        let (response, fault) =
+            self.pass_on(request, if opens { body::OPENING_MAX } else { body::MAX }).await;
+        match fault.flaw() {
+            Some(Flaw::Crowded(crowded)) => return crowded_out(crowded),
+            Some(flaw) => return reply::text(flaw.status(), flaw.to_string()),
+            None => {}
         }
         let sessions = &self.endpoint.sessions;
         if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
@@ -152,6 +140,21 @@ impl Exchange {
             (Method::POST, _) => reply::holding((self.on_its_way, self.under_way), response),
             _ => reply::holding(self.under_way, response),
         }
+    }
+
+    /// What rmcp answers to a request of `most` bytes, and what was wrong with the body, if anything was.
+    async fn pass_on(&self, request: Request<Body>, most: usize) -> (Response, Fault) {
+        let (mut parts, body) = request.into_parts();
+        let (body, fault) = Bounded::of(body, most, &self.under_way);
+        let is_felt = is_sessionless(&parts.headers) && pulse::is_felt(&parts.headers);
+        if parts.method == Method::POST {
+            accept_both(&mut parts.headers);
+        }
+        let (service, pulse) = (self.endpoint.service.clone(), self.endpoint.pulse);
+        let answer =
+            async move { typed(service.handle(Request::from_parts(parts, body)).await.map(Body::new)) };
+        let response = if is_felt { pulse::keep(pulse, &fault, answer).await } else { answer.await };
+        (response, fault)
     }
 }
 
@@ -186,6 +189,10 @@ fn with_status(status: StatusCode, mut response: Response) -> Response {
 
 fn full(too_many: TooMany) -> Response {
     refused(StatusCode::SERVICE_UNAVAILABLE, too_many.to_string(), "60")
+}
+
+fn crowded_out(crowded: Crowded) -> Response {
+    refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1")
 }
 
 fn refused(status: StatusCode, text: impl Into<String>, retry_after: &'static str) -> Response {

@@ -21,6 +21,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::body;
 use super::call::{Called, Caller};
 use super::door::Door;
 use super::progress::{Listener, Progress, telling};
@@ -28,9 +29,6 @@ use super::sessions::{Held, Sessions, Turn};
 use super::trace::Trace;
 use crate::exec::Watch;
 use crate::tools::{self, Entry, Reply};
-
-/// A request's body at most: 8 MiB of standard input, each byte written as `\u0000`, and the command besides.
-const BODY_MAX: usize = 64 << 20;
 
 /// How long a client may keep the list of tools: it changes only with the policy.
 const LIST_TTL_MS: u64 = 60_000;
@@ -52,7 +50,7 @@ pub(super) fn service(door: &Arc<Door>, sessions: &Arc<Sessions>) -> Service {
         .disable_allowed_hosts()
         .disable_allowed_origins()
         .with_json_response(true)
-        .with_max_request_body_bytes(BODY_MAX)
+        .with_max_request_body_bytes(body::MAX)
         .with_cancellation_token(door.close.clone());
     config.session_store = Some(Arc::clone(sessions) as _);
     let handler = Handler { door: Arc::clone(door), sessions: Arc::clone(sessions) };

@@ -48,6 +48,7 @@ mod testing;
 mod tests;
 mod tls;
 mod trace;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;

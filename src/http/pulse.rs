@@ -107,7 +107,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(10);
 
     async fn kept(answer: impl Future<Output = Response> + Send + 'static) -> Response {
-        keep(SOON, &Fault::default(), answer).await
+        keep(SOON, &Fault::over(), answer).await
     }
 
     async fn late(answer: Response) -> Response {

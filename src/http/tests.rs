@@ -74,31 +74,6 @@ async fn a_session_is_not_there_for_another_key() {
 }
 
 #[tokio::test]
-async fn one_session_too_many_is_refused_until_one_has_ended() {
-    let house = House::new();
-    let mut open = Vec::new();
-    while !house.sessions.is_full() {
-        open.push(house.sessions.open().await);
-    }
-    let refused = house.send(legacy("alice's key", None, &initialize())).await;
-    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"60".parse().unwrap()));
-    assert_eq!(answer(house.send(modern("alice's key", "tools/list", json!({}))).await).await.0, 200);
-    house.sessions.end(&open[0]).await;
-    assert_eq!(answer(house.send(legacy("alice's key", None, &initialize())).await).await.0, 200);
-}
-
-#[tokio::test]
-async fn a_key_that_leaks_its_sessions_keeps_no_other_key_out() {
-    let house = House::new();
-    let opened = async |key| house.send(legacy(key, None, &initialize())).await.status().as_u16();
-    let mut leaked = 0;
-    while opened("alice's key").await == 200 {
-        leaked += 1;
-    }
-    assert_eq!((leaked, opened("alice's key").await, opened("bob's key").await), (256, 503, 200));
-}
-
-#[tokio::test]
 async fn tools_are_listed_by_what_the_key_may_call_for_its_holder_only() {
     let house = House::new();
     let listed = house.modern("tools/list", json!({})).await["result"].clone();

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::http::testing::{self, House, answer, initialize, legacy, open_session};
+use crate::http::testing::{self, House, answer, initialize, legacy, modern, open_session};
 
 fn owner(key: &str) -> Caller {
     testing::caller(&testing::policy(&testing::alice()), key)
@@ -201,4 +201,39 @@ async fn a_session_has_one_standing_stream_which_keeps_it_and_lets_it_sleep() {
     assert_eq!(second.next().await.unwrap().unwrap(), ":\n\n");
     house.sessions.end(&id).await;
     second.collect::<Vec<_>>().await;
+}
+
+#[tokio::test]
+async fn one_session_too_many_is_refused_until_one_has_ended() {
+    let house = House::new();
+    let mut open = Vec::new();
+    while !house.sessions.is_full() {
+        open.push(house.sessions.open().await);
+    }
+    let refused = house.send(legacy("alice's key", None, &initialize())).await;
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"60".parse().unwrap()));
+    assert_eq!(answer(house.send(modern("alice's key", "tools/list", json!({}))).await).await.0, 200);
+    house.sessions.end(&open[0]).await;
+    assert_eq!(answer(house.send(legacy("alice's key", None, &initialize())).await).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_key_that_leaks_its_sessions_keeps_no_other_key_out() {
+    let house = House::new();
+    let opened = async |key| house.send(legacy(key, None, &initialize())).await.status().as_u16();
+    let mut leaked = 0;
+    while opened("alice's key").await == 200 {
+        leaked += 1;
+    }
+    assert_eq!((leaked, opened("alice's key").await, opened("bob's key").await), (256, 503, 200));
+}
+
+#[tokio::test]
+async fn what_opens_a_session_is_small_because_it_is_kept() {
+    let house = House::new();
+    let mut large = initialize();
+    large["params"]["clientInfo"]["name"] = "x".repeat(64 * 1024).into();
+    let refused = answer(house.send(legacy("alice's key", None, &large)).await).await;
+    assert_eq!(refused, (413, json!("Payload Too Large: more than 65536 bytes")));
+    assert_eq!(house.sessions.len(), 0);
 }
