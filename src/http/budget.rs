@@ -1,6 +1,6 @@
 //! How often and how many at once, of calls and of requests: each key has its own budget.
 //!
-//! Calls beyond `concurrent` wait in a queue of a bounded length; what does not fit is refused at once, with
+//! Calls beyond `concurrent` wait in a queue of a bounded length; what does not fit is refused in a moment, with
 //! the limit named, because an agent that waits without knowing only tries again.
 
 use std::collections::HashMap;
@@ -19,6 +19,10 @@ const QUEUE: usize = 4;
 
 /// Requests of one key under way, however few calls it may make at once: what is no call costs little.
 const REQUESTS_LEAST: usize = 64;
+
+/// What is too much is refused after this long: whoever then asks again at once, as programs do, would otherwise take
+/// the processor from everybody else.
+pub(super) const REFUSED_AFTER: Duration = Duration::from_millis(100);
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,9 +162,24 @@ impl Drop for Place<'_> {
 mod tests {
     use futures::FutureExt;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::http::testing::{House, alice};
 
     const TERMS: Terms = Terms { rate: Some(Pace { count: 3, per: Duration::from_secs(60) }), concurrent: 1 };
+
+    #[tokio::test]
+    async fn a_key_that_asks_for_too_much_waits_before_it_is_told_so() {
+        let slow = "[profile.slow]\ntools = [\"shell_execute\"]\ncommands = [\"echo\"]\nroots = { work = \"rw\" }\nrate = \"1/min\"\n";
+        let house = House::with(&(alice().replace("\"dev\"", "\"slow\"") + slow));
+        let begun = Instant::now();
+        for nth in 0..3 {
+            let ran = house.run(json!({"command": ["echo"]})).await;
+            assert_eq!(ran["isError"], nth > 0, "{ran}");
+        }
+        assert!(begun.elapsed() >= REFUSED_AFTER * 2, "{:?}", begun.elapsed());
+    }
 
     #[test]
     fn a_refusal_says_when_to_come_back() {

@@ -9,10 +9,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::audit::Event;
-use super::budget::{Budget, Terms};
+use super::budget::{Budget, Exhausted, REFUSED_AFTER, Terms};
 use super::door::Door;
 use super::redact;
 use super::running::Call;
@@ -103,7 +104,7 @@ impl Door {
         }
         let budget = self.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
         if let Err(exhausted) = budget.count() {
-            return Reply::refused(exhausted.code(), exhausted.to_string());
+            return refused(&exhausted, &mut self.stopped(call, cancelled)).await;
         }
         let turn = turn(budget, self.stopped(call, cancelled.clone())).boxed();
         let (runner, watch) = (Arc::clone(&self.runner), call.watch.clone());
@@ -152,12 +153,25 @@ impl Drop for Recorded<'_> {
 }
 
 /// The turn of a call among those of its key; the answer, if it is over before it comes.
-async fn turn(budget: Arc<Budget>, stopped: BoxFuture<'static, Stop>) -> Result<OwnedSemaphorePermit, Reply> {
-    tokio::select! {
+async fn turn(
+    budget: Arc<Budget>,
+    mut stopped: BoxFuture<'static, Stop>,
+) -> Result<OwnedSemaphorePermit, Reply> {
+    let slot = tokio::select! {
         biased;
-        why = stopped => Err(if why == Stop::Revoked { Reply::revoked() } else { Reply::cancelled() }),
-        slot = budget.slot() => slot.map_err(|exhausted| Reply::refused(exhausted.code(), exhausted.to_string())),
+        why = &mut stopped => return Err(if why == Stop::Revoked { Reply::revoked() } else { Reply::cancelled() }),
+        slot = budget.slot() => slot,
+    };
+    match slot {
+        Ok(slot) => Ok(slot),
+        Err(exhausted) => Err(refused(&exhausted, &mut stopped).await),
     }
+}
+
+/// The answer to a call that is too much, after a moment.
+async fn refused(exhausted: &Exhausted, stopped: &mut BoxFuture<'static, Stop>) -> Reply {
+    let _ = timeout(REFUSED_AFTER, stopped).await;
+    Reply::refused(exhausted.code(), exhausted.to_string())
 }
 
 /// What is said of a call that nobody is left to answer; what it had started is ended with it.

@@ -8,11 +8,12 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use tokio::time::sleep;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::audit::Event;
 use super::body::{self, Bounded, Fault, Flaw};
-use super::budget::Terms;
+use super::budget::{REFUSED_AFTER, Terms};
 use super::call::Caller;
 use super::door::Door;
 use super::mcp::{self, Service};
@@ -100,7 +101,7 @@ pub(super) async fn answer(
     let budget = endpoint.door.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
     let under_way = match budget.request() {
         Ok(under_way) => under_way,
-        Err(crowded) => return crowded_out(crowded),
+        Err(crowded) => return crowded_out(crowded).await,
     };
     let on_its_way = endpoint.door.answers.token();
     let answer = Exchange { endpoint, caller, session, under_way, on_its_way }.answer(request);
@@ -120,7 +121,7 @@ impl Exchange {
         let (response, fault) =
             self.pass_on(request, if opens { body::OPENING_MAX } else { body::MAX }).await;
         match fault.flaw() {
-            Some(Flaw::Crowded(crowded)) => return crowded_out(crowded),
+            Some(Flaw::Crowded(crowded)) => return crowded_out(crowded).await,
             Some(flaw) => return reply::text(flaw.status(), flaw.to_string()),
             None => {}
         }
@@ -129,12 +130,12 @@ impl Exchange {
             && let Err(too_many) = sessions.bind(id, &self.caller)
         {
             sessions.end(id).await;
-            return full(too_many);
+            return full(too_many).await;
         }
         match (method, response.status()) {
             (Method::DELETE, StatusCode::ACCEPTED) => with_status(StatusCode::NO_CONTENT, response),
             (Method::POST, StatusCode::INTERNAL_SERVER_ERROR) if opens && sessions.is_full() => {
-                full(TooMany::InAll)
+                full(TooMany::InAll).await
             }
             (Method::POST, StatusCode::UNSUPPORTED_MEDIA_TYPE) => readable(response).await,
             (Method::POST, _) => reply::holding((self.on_its_way, self.under_way), response),
@@ -187,15 +188,16 @@ fn with_status(status: StatusCode, mut response: Response) -> Response {
     response
 }
 
-fn full(too_many: TooMany) -> Response {
-    refused(StatusCode::SERVICE_UNAVAILABLE, too_many.to_string(), "60")
+async fn full(too_many: TooMany) -> Response {
+    refused(StatusCode::SERVICE_UNAVAILABLE, too_many.to_string(), "60").await
 }
 
-fn crowded_out(crowded: Crowded) -> Response {
-    refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1")
+async fn crowded_out(crowded: Crowded) -> Response {
+    refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1").await
 }
 
-fn refused(status: StatusCode, text: impl Into<String>, retry_after: &'static str) -> Response {
+async fn refused(status: StatusCode, text: impl Into<String>, retry_after: &'static str) -> Response {
+    sleep(REFUSED_AFTER).await;
     let mut response = reply::text(status, text);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(retry_after));
     response
