@@ -32,6 +32,10 @@ fn calls() -> Vec<(Vec<String>, Value)> {
         (command(&["show", "-p", "SECRET", "|"]), json!(["show", "-p", "[secret]", "|"])),
         (command(&["sudo", "show", "--password=SECRET"]), json!(["sudo", "show", "--password=[secret]"])),
         (command(&["show", "--pasword=SECRET"]), json!(["show", "--pasword=[secret]"])),
+        // As whoever is used to a shell would write it.
+        (command(&["/bin/show", "-p", "SECRET"]), json!(["/bin/show", "-p", "[secret]"])),
+        (command(&["show -p SECRET"]), json!(["show [secret]"])),
+        (command(&["bash", "-c", "cd /; show -pSECRET"]), json!(["bash", "-c", "cd /; show [secret]"])),
     ]
 }
 

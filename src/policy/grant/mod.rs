@@ -239,7 +239,7 @@ impl Grant {
     ) -> Result<Vec<&Rule>, Denial> {
         let name = &argv[0];
         if launchers > LAUNCHERS_MAX {
-            return Err(too_deep(name));
+            return Err(self.too_deep(name));
         }
         let mut nearest: Option<Denial> = None;
         for rule in self.rules().filter(|rule| rule.name == name.text()) {
@@ -261,11 +261,25 @@ impl Grant {
     }
 
     fn denied(&self, rule: &Rule, argv: &[Word], mut objection: Objection) -> Denial {
-        // Of two rules for one name, one may take for a number what the other knows to be a password.
-        if objection.code == "argument" && self.may_be_secret(argv, objection.at) {
+        // Of two rules for one name, one may take for a number or a subcommand what the other knows to be a password.
+        // Of a flag only the name is quoted.
+        if objection.quoted.is_some() && objection.code != "flag" && self.may_be_secret(argv, objection.at) {
             objection.quoted = Some(HIDDEN.to_owned());
         }
         Denial::by_rule(&rule.id, objection)
+    }
+
+    fn too_deep(&self, name: &Word) -> Denial {
+        Denial {
+            code: "command",
+            at: Some(name.at()),
+            rule: None,
+            what: format!(
+                "`{}` stands behind more than {LAUNCHERS_MAX} launchers",
+                printable(&self.shown_name(name.text()))
+            ),
+            instead: format!("at most {LAUNCHERS_MAX} launchers before a command"),
+        }
     }
 
     fn unlisted(&self, name: &Word) -> Denial {
@@ -278,7 +292,11 @@ impl Grant {
             code: "command",
             at: Some(name.at()),
             rule: None,
-            what: format!("`{}` is not a command of this key{}", printable(name.text()), habit(name.text())),
+            what: format!(
+                "`{}` is not a command of this key{}",
+                printable(&self.shown_name(name.text())),
+                habit(name.text())
+            ),
             instead: if listed.is_empty() { "no command".to_owned() } else { listed.join(", ") },
         }
     }
@@ -292,16 +310,6 @@ fn habit(name: &str) -> &'static str {
             ": each word is an element of its own, as in [\"ls\", \"-la\"]"
         }
         _ => "",
-    }
-}
-
-fn too_deep(name: &Word) -> Denial {
-    Denial {
-        code: "command",
-        at: Some(name.at()),
-        rule: None,
-        what: format!("`{}` stands behind more than {LAUNCHERS_MAX} launchers", printable(name.text())),
-        instead: format!("at most {LAUNCHERS_MAX} launchers before a command"),
     }
 }
 
