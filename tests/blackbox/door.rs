@@ -10,6 +10,7 @@ use crate::client::{Client, Era, plain};
 use crate::daemon::{Daemon, Setup};
 use crate::policy::ALICE;
 use crate::processes::{await_start, marker, with_argument};
+use crate::wire::{statuses, with_length};
 
 #[test]
 fn a_foreign_host_is_refused_and_a_listed_one_is_not() {
@@ -41,20 +42,16 @@ fn a_foreign_host_is_refused_before_its_key_is_looked_at() {
 #[test]
 fn a_body_beyond_the_limit_is_refused_with_its_own_status() {
     let daemon = Daemon::start();
-    let words = vec!["x".repeat(1 << 20); 64];
-    let reply = daemon
-        .client()
-        .request("tools/call", json!({ "name": "shell_execute", "arguments": { "command": words } }));
-    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "more": "x".repeat(64 << 20) } });
+    assert_eq!(statuses(&daemon, &with_length(&body.to_string())), [413]);
 }
 
 #[test]
 fn a_body_of_countless_values_is_refused_before_they_cost_anything() {
     let daemon = Daemon::start();
-    let arguments = json!({ "command": ["true"], "more": vec![0; 4 << 20] });
-    let reply =
-        daemon.client().request("tools/call", json!({ "name": "shell_execute", "arguments": arguments }));
-    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let body =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "more": vec![0; 4 << 20] } });
+    assert_eq!(statuses(&daemon, &with_length(&body.to_string())), [413]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let most: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();

@@ -18,13 +18,19 @@ const LAST: &str = "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r
 
 /// The statuses of all answers to this and to [`LAST`] behind it.
 fn ask(daemon: &Daemon, sent: &str) -> Vec<u16> {
+    statuses(daemon, &format!("{sent}{LAST}"))
+}
+
+/// The statuses of all answers on a connection that this is sent on, as far as the daemon takes it: it may have
+/// answered and gone before it has all, which clients of libraries report as a failed write.
+pub fn statuses(daemon: &Daemon, sent: &str) -> Vec<u16> {
     let mut stream = TcpStream::connect(daemon.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // The daemon may have answered and gone before it has all.
-    let _ = stream.write_all(format!("{sent}{LAST}").as_bytes());
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let _ = stream.write_all(sent.as_bytes());
     let mut received = Vec::new();
     if let Err(error) = stream.read_to_end(&mut received) {
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{sent:?}");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
     let text = String::from_utf8_lossy(&received);
     let heads = text.split("HTTP/1.").skip(1);
@@ -37,6 +43,11 @@ fn call(version: &str, target: &str, lines: &str, body: &str) -> String {
         "POST {target} {version}\r\n{lines}Authorization: Bearer {ALICE}\r\nContent-Type: application/json\r\n\
          MCP-Protocol-Version: {MODERN}\r\nMcp-Method: tools/list\r\n\r\n{body}"
     )
+}
+
+/// A call with its length, the last of its connection.
+pub fn with_length(body: &str) -> String {
+    framed(&format!("Connection: close\r\nContent-Length: {}\r\n", body.len()), body)
 }
 
 fn framed(lines: &str, body: &str) -> String {
