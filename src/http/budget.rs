@@ -3,7 +3,7 @@
 //! Calls beyond `concurrent` wait in a queue of a bounded length; what does not fit is refused in a moment, with
 //! the limit named, because an agent that waits without knowing only tries again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pace::{Due, Pace};
 use super::under_way::{Crowded, Load, UnderWay};
-use crate::policy::Grant;
+use crate::policy::{Access, Grant, Principal};
 
 /// Waiting calls for each that runs: enough for a burst, few enough that the last one waits for four others.
 const QUEUE: usize = 4;
@@ -60,7 +60,7 @@ impl Exhausted {
     }
 }
 
-/// The budgets of all keys. Their number is the policy's number of keys.
+/// The budgets of all keys that were used and are in the policy.
 #[derive(Debug, Default)]
 pub(super) struct Budgets(Mutex<HashMap<String, Arc<Budget>>>);
 
@@ -103,6 +103,14 @@ impl Budgets {
                 budget
             }
         }
+    }
+
+    /// Forgets keys that are not in the policy any more. The others go on as they are: what a key has used, a reload
+    /// does not give back.
+    pub(super) fn keep(&self, access: &Access) {
+        let names: HashSet<&str> = access.principals().map(Principal::name).collect();
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        budgets.retain(|key, _| names.contains(key.as_str()));
     }
 }
 
@@ -165,7 +173,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::testing::{House, alice};
+    use crate::http::testing::{House, alice, policy};
 
     const TERMS: Terms = Terms { rate: Some(Pace { count: 3, per: Duration::from_secs(60) }), concurrent: 1 };
 
@@ -213,5 +221,25 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &budgets.of("alice", TERMS)));
         assert!(!Arc::ptr_eq(&first, &budgets.of("bob", TERMS)));
         assert!(!Arc::ptr_eq(&first, &budgets.of("alice", Terms { concurrent: 2, ..TERMS })));
+    }
+
+    #[test]
+    fn another_policy_forgets_the_keys_that_it_has_not_and_gives_nothing_back_to_the_others() {
+        let tables = |names: &[&str]| {
+            let key = |(at, name): (usize, &&str)| {
+                format!("[key.{name}]\nsha256 = \"{at:064}\"\nprofile = \"none\"\n")
+            };
+            let keys: String = names.iter().enumerate().map(key).collect();
+            policy(&format!("{keys}[anonymous]\nprofile = \"none\"\n"))
+        };
+        let budgets = Budgets::default();
+        let kept = ["alice", "anonymous"].map(|name| budgets.of(name, TERMS));
+        budgets.of("carol", TERMS);
+        (0..3).for_each(|_| kept[0].count().unwrap());
+        budgets.keep(tables(&["dave", "alice"]).access());
+        let names: HashSet<String> = budgets.0.lock().unwrap().keys().cloned().collect();
+        assert_eq!(names, HashSet::from(["alice", "anonymous"].map(str::to_owned)));
+        assert!(Arc::ptr_eq(&kept[0], &budgets.of("alice", TERMS)));
+        assert!(budgets.of("alice", TERMS).count().is_err(), "her rate is used up");
     }
 }

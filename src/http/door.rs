@@ -126,6 +126,7 @@ impl Door {
     /// Takes another policy for all requests, and its certificate for all connections, from now on.
     pub(super) fn serve(&self, served: Served) {
         self.metrics.names(&served.policy);
+        self.budgets.keep(served.policy.access());
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
     }
 

@@ -69,6 +69,7 @@ mod tests {
 
     use super::*;
     use crate::exec::Watch;
+    use crate::http::budget::Terms;
     use crate::http::call::Called;
     use crate::http::testing::{House, alice, answer, initialize, legacy, modern, policy};
     use crate::tools::Reply;
@@ -115,6 +116,17 @@ mod tests {
         let ping = json!({"jsonrpc": "2.0", "id": 3, "method": "ping"});
         assert_eq!(house.send(legacy("alice's key", Some(&id), &ping)).await.status(), 404);
         assert!(house.measured().contains("kernos_sessions 0\n"));
+    }
+
+    #[tokio::test]
+    async fn the_budget_of_a_key_is_kept_as_long_as_the_key() {
+        let house = House::new();
+        let terms = Terms { rate: None, concurrent: 1 };
+        let budget = house.door.budgets.of("alice", terms);
+        for (tables, holders) in [(alice(), 2), (String::new(), 1)] {
+            house.door.replace_policy(policy(&tables), vec![]).await;
+            assert_eq!(Arc::strong_count(&budget), holders, "{tables}");
+        }
     }
 
     #[tokio::test]

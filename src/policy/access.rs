@@ -156,13 +156,18 @@ impl Access {
         matches!(self, Self::Open { .. })
     }
 
-    /// Every principal that there is, for `explain` and for messages.
-    pub fn principal(&self, name: &str) -> Option<&Principal> {
+    /// Every principal that there is.
+    pub fn principals(&self) -> impl Iterator<Item = &Principal> {
         let anonymous = match self {
             Self::Open { anonymous, .. } => Some(&anonymous.principal),
             Self::Keyed(_) => None,
         };
-        self.keys().iter().map(|key| &key.principal).chain(anonymous).find(|one| one.name() == name)
+        self.keys().iter().map(|key| &key.principal).chain(anonymous)
+    }
+
+    /// The principal of this name, for `explain` and for messages.
+    pub fn principal(&self, name: &str) -> Option<&Principal> {
+        self.principals().find(|one| one.name() == name)
     }
 
     /// Who shows this key, from this address.
