@@ -13,8 +13,8 @@ use prometheus::{
 };
 use serde_json::Value;
 
-use super::families;
 use super::record::Record;
+use super::{answers, families};
 use crate::policy::Policy;
 use crate::tools::{self, Account, Decision};
 
@@ -27,17 +27,13 @@ const BUCKETS: [f64; 20] = [
     60.0, 120.0, 300.0, 600.0,
 ];
 
-/// The routes that there are; everything else is `other`.
-const ROUTES: [&str; 6] = ["/mcp", "/live", "/ready", "/health", "/metrics", "other"];
-
 /// Why nobody was recognised.
 const AUTH_FAILURES: [&str; 8] =
     ["no-key", "unknown", "expired", "elsewhere", "remote", "forwarded", "unreadable", "too-many"];
 
 /// Why a call was denied or refused: the policy's codes and ours.
-const DENIALS: [&str; 17] = [
+const DENIALS: [&str; 16] = [
     "arguments",
-    "cancelled",
     "argument",
     "command",
     "concurrent",
@@ -195,8 +191,11 @@ impl Metrics {
     }
 
     fn initialise(&self) {
-        for route in ROUTES {
+        for route in answers::ROUTES {
             self.http_duration.with_label_values(&[route]);
+        }
+        for (route, method, code) in answers::expected() {
+            self.http_requests.with_label_values(&[route, method, &code.to_string()]);
         }
         for tool in tools::catalogue() {
             self.tool_duration.with_label_values(&[tool.name]);
@@ -233,12 +232,7 @@ impl Metrics {
 
     /// One answered request.
     pub(super) fn request(&self, path: &str, method: &http::Method, code: http::StatusCode, took: Duration) {
-        let path = if path == "/mcp/" { "/mcp" } else { path };
-        let route = ROUTES.into_iter().find(|route| *route == path).unwrap_or("other");
-        let method = match method.as_str() {
-            known @ ("GET" | "POST" | "DELETE" | "OPTIONS" | "HEAD") => known,
-            _ => "other",
-        };
+        let (route, method) = (answers::route(path), answers::method(method));
         self.http_requests.with_label_values(&[route, method, code.as_str()]).inc();
         self.http_duration.with_label_values(&[route]).observe(took.as_secs_f64());
     }
@@ -358,6 +352,7 @@ mod tests {
             "kernos_sessions 0",
             "kernos_connections 0",
             "kernos_connections_evicted_total 0",
+            "kernos_http_requests_total{code=\"413\",method=\"POST\",route=\"/mcp\"} 0",
             "kernos_tool_calls_total{outcome=\"exited\",tool=\"shell_execute\"} 0",
             "kernos_tool_calls_in_flight{tool=\"shell_execute\"} 0",
             "kernos_auth_failures_total{reason=\"unknown\"} 0",

@@ -10,6 +10,7 @@
 //! [`auth`] (who asks), [`endpoint`] and [`mcp`] (what is asked), and [`call`] (may it now, and do it). Nothing
 //! here decides what a key may do: that is the policy's.
 
+mod answers;
 mod audit;
 mod auth;
 mod body;
