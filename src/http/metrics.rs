@@ -116,7 +116,7 @@ impl Metrics {
             tool_in_flight: gauges(
                 &registry,
                 "tool_calls_in_flight",
-                "Calls of tools that run now.",
+                "Calls of tools that are not answered yet: those that run, and those that wait for their turn.",
                 &["tool"],
             ),
             commands: counters(
@@ -237,7 +237,7 @@ impl Metrics {
         self.http_duration.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 
-    /// A call that begins; it runs until the value is dropped.
+    /// A call that is admitted; it is in flight until the value is dropped.
     pub(super) fn begins(&self, tool: &str) -> InFlight {
         let gauge = self.tool_in_flight.with_label_values(&[tool]);
         gauge.inc();
@@ -289,7 +289,7 @@ impl Metrics {
     }
 }
 
-/// A call that runs.
+/// A call that is not answered yet.
 pub(super) struct InFlight(IntGauge);
 
 impl Drop for InFlight {
