@@ -143,24 +143,25 @@ impl Budget {
             return Ok(slot);
         }
         let (concurrent, queue) = (self.terms.concurrent, self.terms.concurrent * QUEUE);
-        let _place = Place::take(&self.waiting, queue).ok_or(Exhausted::Concurrent { concurrent, queue })?;
+        let _waiting =
+            Waiting::among(&self.waiting, queue).ok_or(Exhausted::Concurrent { concurrent, queue })?;
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         Ok(slot.expect("the semaphore is never closed"))
     }
 }
 
-/// A place in the queue, given back when dropped.
-struct Place<'b>(&'b AtomicUsize);
+/// A call that waits in the queue, until it is dropped.
+struct Waiting<'b>(&'b AtomicUsize);
 
-impl<'b> Place<'b> {
-    fn take(waiting: &'b AtomicUsize, queue: usize) -> Option<Self> {
+impl<'b> Waiting<'b> {
+    fn among(waiting: &'b AtomicUsize, queue: usize) -> Option<Self> {
         let more = |length: usize| (length < queue).then_some(length + 1);
         waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Self(waiting))
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
