@@ -18,7 +18,7 @@ use super::client::Client;
 use super::door::Door;
 use super::observe::Origin;
 use super::reply;
-use super::room::Place;
+use super::room::Occupant;
 use super::trace::Trace;
 use crate::policy::Refused;
 use crate::vocab::Secret;
@@ -66,8 +66,8 @@ pub(super) async fn authenticate(
     let key = presented.ok().flatten();
     request.extensions_mut().insert(Caller { principal, key, address: client.address, request_id, trace });
     // A connection that serves a caller is kept until the answer is sent.
-    match request.extensions_mut().remove::<Arc<Place>>() {
-        Some(place) => reply::holding(place.serve(), next.run(request).await),
+    match request.extensions_mut().remove::<Arc<Occupant>>() {
+        Some(occupant) => reply::holding(occupant.serve(), next.run(request).await),
         None => next.run(request).await,
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::observe::Peer;
-use super::room::{Place, Seat};
+use super::room::{Occupant, Seat};
 use super::serve::Server;
 use super::tls::{self, Opened};
 
@@ -42,7 +42,7 @@ pub(super) async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAd
 }
 
 async fn open(server: &Server, stream: TcpStream, peer: SocketAddr, seat: &Seat) -> Ended {
-    let connection = Connection { server, peer, place: seat.place() };
+    let connection = Connection { server, peer, occupant: seat.occupant() };
     let Some(acceptor) = server.door.tls() else {
         return connection.converse(stream, &server.router).await;
     };
@@ -60,16 +60,16 @@ async fn open(server: &Server, stream: TcpStream, peer: SocketAddr, seat: &Seat)
 struct Connection<'s> {
     server: &'s Server,
     peer: SocketAddr,
-    place: Arc<Place>,
+    occupant: Arc<Occupant>,
 }
 
 impl Connection<'_> {
     /// Answers requests until there are no more.
     async fn converse<I: AsyncRead + AsyncWrite + Unpin>(self, stream: I, router: &Router) -> Ended {
-        let Self { server, peer, place } = self;
+        let Self { server, peer, occupant } = self;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            request.extensions_mut().insert(Arc::clone(&place));
+            request.extensions_mut().insert(Arc::clone(&occupant));
             let answer = router.clone().oneshot(request.map(Body::new));
             async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
         });

@@ -26,7 +26,7 @@ pub(super) struct Room {
 /// The connections that can be ended, the least worth keeping first.
 #[derive(Debug, Default)]
 struct Idle {
-    places: BTreeMap<Rank, Arc<Place>>,
+    occupants: BTreeMap<Rank, Arc<Occupant>>,
     next: u64,
 }
 
@@ -41,13 +41,13 @@ struct Rank {
 /// A connection's own part of the room, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
-    place: Arc<Place>,
+    occupant: Arc<Occupant>,
     _permit: OwnedSemaphorePermit,
 }
 
 /// A connection as its requests see it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Occupant {
     room: Arc<Room>,
     state: Mutex<State>,
     wanted: Notify,
@@ -63,7 +63,7 @@ enum State {
 
 /// A request of a caller who is known, until it is answered.
 #[derive(Debug)]
-pub(super) struct Serving(Arc<Place>);
+pub(super) struct Serving(Arc<Occupant>);
 
 impl Room {
     /// Room for so many; `taken` and `evicted` tell how it goes.
@@ -77,7 +77,7 @@ impl Room {
     pub(super) async fn seat(self: Arc<Self>) -> Seat {
         let permit = self.permit().await;
         self.taken.inc();
-        Seat { place: Place::new(self), _permit: permit }
+        Seat { occupant: Occupant::new(self), _permit: permit }
     }
 
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -99,8 +99,8 @@ impl Room {
 
     /// Ends the connection that is least worth keeping, if one can be ended.
     fn evict(&self) -> bool {
-        let Some((_, place)) = self.idle().places.pop_first() else { return false };
-        place.wanted.notify_one();
+        let Some((_, occupant)) = self.idle().occupants.pop_first() else { return false };
+        occupant.wanted.notify_one();
         self.evicted.inc();
         true
     }
@@ -112,28 +112,28 @@ impl Room {
 
 impl Seat {
     /// What requests of this connection tell it by.
-    pub(super) fn place(&self) -> Arc<Place> {
-        Arc::clone(&self.place)
+    pub(super) fn occupant(&self) -> Arc<Occupant> {
+        Arc::clone(&self.occupant)
     }
 
     /// Resolves when the connection has to end, because another needs its room.
     pub(super) async fn wanted(&self) {
-        self.place.wanted.notified().await;
+        self.occupant.wanted.notified().await;
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.place.turn(State::Gone);
-        self.place.room.taken.dec();
+        self.occupant.turn(State::Gone);
+        self.occupant.room.taken.dec();
     }
 }
 
-impl Place {
+impl Occupant {
     fn new(room: Arc<Room>) -> Arc<Self> {
-        let place = Arc::new(Self { room, state: Mutex::new(State::Serving), wanted: Notify::new() });
-        place.pause(false);
-        place
+        let occupant = Arc::new(Self { room, state: Mutex::new(State::Serving), wanted: Notify::new() });
+        occupant.pause(false);
+        occupant
     }
 
     /// Keeps the connection for a caller who has shown a valid key, until the value is dropped.
@@ -154,11 +154,11 @@ impl Place {
         match *state {
             // Its last request may be dropped after it.
             State::Gone => return,
-            State::Idle(rank) => _ = idle.places.remove(&rank),
+            State::Idle(rank) => _ = idle.occupants.remove(&rank),
             State::Serving => {}
         }
         if let State::Idle(rank) = to {
-            idle.places.insert(rank, Arc::clone(self));
+            idle.occupants.insert(rank, Arc::clone(self));
         }
         *state = to;
     }
@@ -205,7 +205,7 @@ mod tests {
             order.push(seats.remove(wanted).0);
             let newcomer = newcomer.now_or_never().unwrap();
             // It serves somebody, so that it is not ended for the next.
-            newcomers.push((newcomer.place().serve(), newcomer));
+            newcomers.push((newcomer.occupant().serve(), newcomer));
         }
         order
     }
@@ -215,7 +215,7 @@ mod tests {
         let room = room(5);
         let seats: Vec<_> = (0..5).map(|_| take(&room).unwrap()).collect();
         for shown in [3, 1] {
-            drop(seats[shown].place().serve());
+            drop(seats[shown].occupant().serve());
         }
         assert_eq!(evictions(&room, seats), [0, 2, 4, 3, 1]);
         assert_eq!(room.evicted.get(), 5);
@@ -225,7 +225,7 @@ mod tests {
     fn a_connection_that_serves_a_caller_is_not_ended_but_waited_for() {
         let room = room(2);
         let (first, second) = (take(&room).unwrap(), take(&room).unwrap());
-        let served = [first.place().serve(), second.place().serve()];
+        let served = [first.occupant().serve(), second.occupant().serve()];
         let mut newcomer = Box::pin(Arc::clone(&room).seat());
         assert!((&mut newcomer).now_or_never().is_none());
         assert!(first.wanted().now_or_never().is_none() && second.wanted().now_or_never().is_none());
@@ -243,11 +243,11 @@ mod tests {
         let room = room(1);
         for _ in 0..3 {
             let seat = take(&room).unwrap();
-            let serving = seat.place().serve();
+            let serving = seat.occupant().serve();
             drop(seat);
             drop(serving);
         }
         assert_eq!((room.taken.get(), room.evicted.get()), (0, 0));
-        assert!(room.idle().places.is_empty());
+        assert!(room.idle().occupants.is_empty());
     }
 }
