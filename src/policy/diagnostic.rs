@@ -48,16 +48,16 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A diagnostic about the bytes `span` of `source`.
     pub fn new(severity: Severity, source: &Source, span: Range<usize>, message: String) -> Self {
-        let place = Place::of(&source.text, &span);
+        let excerpt = Excerpt::of(&source.text, &span);
         Self {
             severity,
             file: source.name.clone(),
-            line: place.line,
-            column: place.column,
+            line: excerpt.line,
+            column: excerpt.column,
             message,
             remedy: None,
-            excerpt: place.excerpt,
-            width: place.width,
+            excerpt: excerpt.text,
+            width: excerpt.width,
         }
     }
 
@@ -104,14 +104,15 @@ pub(super) fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
 }
 
-struct Place {
+/// The line that is meant, and where in it.
+struct Excerpt {
     line: usize,
     column: usize,
-    excerpt: String,
+    text: String,
     width: usize,
 }
 
-impl Place {
+impl Excerpt {
     fn of(text: &str, span: &Range<usize>) -> Self {
         let offset =
             (0..=span.start.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
@@ -132,7 +133,7 @@ impl Place {
             line: line_of(text, offset),
             column: column + 1,
             width: marked.trim_end().chars().count().clamp(1, room),
-            excerpt,
+            text: excerpt,
         }
     }
 }
