@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::iter::once;
 
 use super::settings::Setting;
-use super::told::{Place, Remark};
+use super::told::{Position, Remark};
 
 /// A comment's longest line, as in the policies that are built in.
 const WIDTH: usize = 100;
@@ -52,7 +52,7 @@ impl Draft {
         (self.text, self.remarks)
     }
 
-    fn remark(&mut self, place: Option<Place>, text: &str) {
+    fn remark(&mut self, place: Option<Position>, text: &str) {
         let text = shown(text);
         self.comment(&text);
         self.remarks.push(Remark { place, text });

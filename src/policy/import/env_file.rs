@@ -3,14 +3,14 @@
 //! Where they read a value differently, one reading is taken and the doubt is kept with it. Not the crate dotenvy: it
 //! puts its own environment in the place of `$X`, and its errors quote the line, which may hold a key.
 
-use super::told::{Mistake, Place};
+use super::told::{Mistake, Position};
 
 /// `NAME=VALUE`, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Assignment {
     pub(super) name: String,
     pub(super) value: String,
-    pub(super) place: Place,
+    pub(super) place: Position,
     pub(super) doubts: Vec<Doubt>,
 }
 
@@ -53,9 +53,9 @@ impl Doubt {
 pub(super) fn parse(text: &str) -> Result<Vec<Assignment>, Vec<Mistake>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some((before, _)) = text.split_once('\0') {
-        return Err(vec![Mistake { place: Place::FIRST.behind(before), text: NUL }]);
+        return Err(vec![Mistake { place: Position::FIRST.behind(before), text: NUL }]);
     }
-    let mut reader = Reader { rest: text, place: Place::FIRST };
+    let mut reader = Reader { rest: text, place: Position::FIRST };
     let (mut assignments, mut mistakes) = (Vec::new(), Vec::new());
     while !reader.rest.is_empty() {
         let begun = reader.clone();
@@ -85,7 +85,7 @@ const NUL: &str = "a NUL byte, which no variable can hold: take it out";
 #[derive(Clone)]
 struct Reader<'t> {
     rest: &'t str,
-    place: Place,
+    place: Position,
 }
 
 impl<'t> Reader<'t> {
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn the_place_is_that_of_the_name() {
         let places: Vec<_> = parse("A='\n\n'\n  export B=c").unwrap().iter().map(|one| one.place).collect();
-        assert_eq!(places, [Place { line: 1, column: 1 }, Place { line: 4, column: 3 }]);
+        assert_eq!(places, [Position { line: 1, column: 1 }, Position { line: 4, column: 3 }]);
     }
 
     proptest! {

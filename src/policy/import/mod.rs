@@ -21,7 +21,7 @@ mod settings;
 mod tests;
 mod told;
 
-pub use told::{Mistake, Place, Remark};
+pub use told::{Mistake, Position, Remark};
 
 use self::commands::Commands;
 use self::draft::Draft;

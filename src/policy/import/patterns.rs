@@ -70,7 +70,7 @@ fn has_nested_brackets(pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::import::told::Place;
+    use crate::policy::import::told::Position;
 
     fn found(pattern: &str) -> Result<Vec<String>, String> {
         let programs = ["ls", "lsof", "python3", "python3.11", "pip", "a b"].map(str::to_owned);
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn one_pattern_that_was_refused_refuses_all() {
         let found = |value: &str| -> Vec<bool> {
-            let place = Place::FIRST;
+            let place = Position::FIRST;
             let setting = Setting { name: "ALLOW_PATTERNS".to_owned(), value: value.to_owned(), place };
             tried(&setting, &["ls".to_owned()]).iter().map(|one| one.names.is_ok()).collect()
         };

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, named};
 use super::env_file::{Assignment, Doubt};
-use super::told::Place;
+use super::told::Position;
 
 /// One variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) name: String,
     pub(super) value: String,
-    pub(super) place: Place,
+    pub(super) place: Position,
 }
 
 impl Setting {

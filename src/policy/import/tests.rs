@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Imported, Mistake, Place, Shelf, import};
+use super::{Imported, Mistake, Position, Shelf, import};
 use crate::policy::testing::{FakeHost, TOOLS, printed};
 use crate::policy::{Account, Compiled, Finding, Found, Host, Missing, Source, Tls, compile};
 use crate::vocab::{AbsPath, Secret};
@@ -167,8 +167,8 @@ fn no_secret_of_the_file_is_in_what_is_printed() {
 #[test]
 fn every_mistake_has_its_place_and_nothing_is_made() {
     let mistakes = import(&source("A=1\nsk-secret\n2=3\n"), &HOST).unwrap_err();
-    let places: Vec<Place> = mistakes.iter().map(|Mistake { place, .. }| *place).collect();
-    assert_eq!(places, [Place { line: 2, column: 1 }, Place { line: 3, column: 1 }]);
+    let places: Vec<Position> = mistakes.iter().map(|Mistake { place, .. }| *place).collect();
+    assert_eq!(places, [Position { line: 2, column: 1 }, Position { line: 3, column: 1 }]);
     assert!(mistakes.iter().all(|mistake| !mistake.text.contains("secret")));
 }
 

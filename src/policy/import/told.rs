@@ -4,18 +4,18 @@ use std::fmt;
 
 /// Where something stands in the file of variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
 }
 
-impl Place {
+impl Position {
     /// The first character of a file.
     pub(super) const FIRST: Self = Self { line: 1, column: 1 };
 
-    /// The place behind a text that begins here.
+    /// The position behind a text that begins here.
     pub(super) fn behind(self, text: &str) -> Self {
         match text.rsplit_once('\n') {
             None => Self { column: self.column + text.chars().count(), ..self },
@@ -26,7 +26,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
@@ -36,7 +36,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// Where.
-    pub place: Place,
+    pub place: Position,
     /// What is wrong, and what would be right.
     pub text: &'static str,
 }
@@ -45,7 +45,7 @@ pub struct Mistake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
     /// The setting that it is about; none for one that the file has not.
-    pub place: Option<Place>,
+    pub place: Option<Position>,
     /// What became of it.
     pub text: String,
 }
