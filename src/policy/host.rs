@@ -1,5 +1,7 @@
 //! What a policy must know of the host, as a trait: this floor does no I/O itself.
 
+use std::time::SystemTime;
+
 use super::program::Program;
 use super::tls::{Finding, Tls};
 use crate::vocab::{AbsPath, Secret};
@@ -57,4 +59,9 @@ pub trait Host {
 
     /// A variable of the environment that the daemon was started with.
     fn variable(&self, name: &str) -> Option<String>;
+
+    /// The time: what has passed already is worth a warning.
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
 }

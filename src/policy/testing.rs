@@ -1,5 +1,7 @@
 //! A host for tests, and policies on it.
 
+use std::time::{Duration, SystemTime};
+
 use super::program::{FileId, Pinned, Program};
 use super::{
     Account, Compiled, Finding, Found, Host, KnownTool, Missing, Policy, Source, Tls, TlsPart, compile,
@@ -7,7 +9,7 @@ use super::{
 use crate::vocab::{AbsPath, Secret};
 
 /// A host with a program for every name but `run-captured`, and every directory and file but `/missing`.
-/// A file holds what a test has put there, else its own path; a certificate is doubted or refused if its path says so.
+/// It is the first day of 2027. A file holds what a test has put there, else its own path; a certificate is doubted or refused if its path says so.
 pub(crate) struct FakeHost {
     pub(crate) root: bool,
 }
@@ -79,6 +81,10 @@ impl Host for FakeHost {
 
     fn variable(&self, name: &str) -> Option<String> {
         (name == "TZ").then(|| "UTC".to_owned())
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600)
     }
 }
 

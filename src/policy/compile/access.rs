@@ -49,7 +49,7 @@ impl Compiler<'_> {
         let current = self.current_digest(table);
         let previous = table.table("previous").and_then(|previous| {
             let digest = previous.read::<Digest256>("sha256");
-            let until = previous.read::<SystemTime>("until");
+            let until = previous.take::<SystemTime>("until");
             previous.finish();
             if (digest.is_none() && previous.place("sha256").is_none())
                 || (until.is_none() && previous.place("until").is_none())
@@ -57,9 +57,15 @@ impl Compiler<'_> {
                 let message = format!("[{}] needs `sha256` and `until`", previous.path);
                 self.notes.error(&previous.span, message, "say until when the old key still counts");
             }
-            Some(Digest { sha256: digest?.0, until: Some(until?) })
+            let until = until?;
+            self.passed(&until, &previous.path, "the new one is accepted alone: take this table out");
+            Some(Digest { sha256: digest?.0, until: Some(until.into_inner()) })
         });
-        let expires = table.read::<SystemTime>("expires");
+        let expires = table.take::<SystemTime>("expires");
+        if let Some(expires) = &expires {
+            let remedy = "it is refused as a wrong key is: write a later date, or take the key out";
+            self.passed(expires, &table.path, remedy);
+        }
         let from = table.read::<Vec<Spanned<IpNet>>>("from").unwrap_or_default();
         let grant = self.profile(table, profiles);
         table.finish();
@@ -68,9 +74,18 @@ impl Compiler<'_> {
         Some(Key {
             principal: Principal { name, grant: grant?, shown: None },
             digests: std::iter::once(current).chain(previous).collect(),
-            expires,
+            expires: expires.map(Spanned::into_inner),
             from: from.into_iter().map(Spanned::into_inner).collect(),
         })
+    }
+
+    /// A key that nobody can use any more: the same file was sound yesterday, so that it is no mistake.
+    fn passed(&self, end: &Spanned<SystemTime>, path: &str, remedy: &str) {
+        if *end.get_ref() <= self.host.now()
+            && let Ok(end_of_it) = jiff::Timestamp::try_from(*end.get_ref())
+        {
+            self.notes.warning(&end.span(), format!("[{path}] has expired: it ended at {end_of_it}"), remedy);
+        }
     }
 
     fn current_digest(&self, table: &Table<'_, '_>) -> Option<[u8; 32]> {

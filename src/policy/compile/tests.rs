@@ -217,6 +217,25 @@ fn a_key_may_expire_on_the_last_day_of_all() {
 }
 
 #[test]
+fn a_key_that_has_expired_is_told() {
+    let text = format!(
+        "{FRAME}expires = 2026-12-30\n[profile.dev]\n[key.bob]\nsha256 = \"{}\"\nprofile = \"dev\"\n\
+         expires = 2027-01-01\n[key.bob.previous]\nsha256 = \"{}\"\nuntil = 2027-01-01T01:00:00+01:00\n",
+        "2".repeat(64),
+        "3".repeat(64)
+    );
+    insta::assert_snapshot!(printed(&compiled(&text).diagnostics));
+}
+
+#[test]
+fn a_network_that_could_be_an_address_is_a_mistake() {
+    let frame =
+        FRAME.replace("[server]", "[server]\nproxies = [\"192.0.2.7/24\", \"192.0.2.7\", \"192.0.2.0/24\"]");
+    let from = "from = [\"10.0.0.5/8\", \"2001:db8::1/32\", \"::1\", \"0.0.0.0/0\"]";
+    insta::assert_snapshot!(printed(&compiled(&format!("{frame}{from}\n[profile.dev]\n")).diagnostics));
+}
+
+#[test]
 fn a_number_that_is_too_small_is_not_called_an_integer_that_is_none() {
     let rule = "[profile.dev]\n[command.x]\nflags = []\nlaunches = -1\n";
     assert!(

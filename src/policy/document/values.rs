@@ -260,10 +260,23 @@ impl FromValue for AbsPath {
 
 impl FromValue for IpNet {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
-        text(value, field, "a network or an address", "\"10.10.0.0/16\"", |text| {
+        let network: Self = text(value, field, "a network or an address", "\"10.10.0.0/16\"", |text| {
             let network = text.parse().or_else(|_| text.parse().map(std::net::IpAddr::into));
             network.map_err(|_: std::net::AddrParseError| format!("`{text}` is neither"))
-        })
+        })?;
+        if network == network.trunc() {
+            return Some(network);
+        }
+        // Taken for the network, it would let in millions where one was meant.
+        let message =
+            format!("`{}` must be a network or an address: `{network}` could be either", field.path);
+        let remedy = format!(
+            "write \"{}\" for the network, or \"{}\" for the one address",
+            network.trunc(),
+            network.addr()
+        );
+        field.notes.error(&value.span(), message, remedy);
+        None
     }
 }
 
