@@ -92,7 +92,7 @@ impl Limits {
         }
     }
 
-    /// The smaller of two commands' limits that share a line.
+    /// The smaller of two commands' limits that share a line, or a process that one launches the other in.
     pub(super) fn beside(self, other: Self) -> Self {
         fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
             match (one, other) {
@@ -106,7 +106,11 @@ impl Limits {
             output: least(self.output, other.output),
             output_total: least(self.output_total, other.output_total),
             stdin: least(self.stdin, other.stdin),
-            ..self
+            memory: least(self.memory, other.memory),
+            processes: least(self.processes, other.processes),
+            open_files: least(self.open_files, other.open_files),
+            file_size: least(self.file_size, other.file_size),
+            concurrent: least(self.concurrent, other.concurrent),
         }
     }
 

@@ -208,7 +208,7 @@ impl Grant {
         let mut environment = self.environment.clone();
         let mut limits = Limits::default();
         for rule in &rules {
-            limits = limits.over(rule.limits);
+            limits = limits.beside(rule.limits);
             for (name, value) in &rule.environment {
                 environment.retain(|(other, _)| other != name);
                 environment.push((name.clone(), value.clone()));

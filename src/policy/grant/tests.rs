@@ -221,6 +221,18 @@ fn a_call_may_ask_for_less_time_and_no_more_than_the_most() {
 }
 
 #[test]
+fn a_launcher_with_limits_of_its_own_lends_none_to_what_it_launches() {
+    let limits = "[command.env.limits]\noutput = \"1MiB\"\nopen_files = 64\n[command.cat.limits]\n\
+        output = \"1KiB\"\nopen_files = 128\n";
+    let policy = policy(&format!("{FRAME}{RULES}{limits}"));
+    let grant = policy.access().principal("alice").unwrap().grant();
+    let plan = |words: &[&str]| grant.plan(&request(words)).unwrap();
+    assert_eq!(plan(&["env", "cat"]).limits.output, 1 << 10);
+    assert_eq!(plan(&["env", "cat"]).first.stages[0].limits.open_files, Some(64));
+    assert_eq!(plan(&["env", "echo"]).limits.output, 1 << 20);
+}
+
+#[test]
 fn a_tool_is_granted_or_it_is_not() {
     let grant = grant();
     assert_eq!(
