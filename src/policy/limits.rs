@@ -116,21 +116,59 @@ impl Limits {
 
     /// Whether whoever has `earlier` loses nothing by having these in their place.
     pub(super) fn cover(self, earlier: Self) -> bool {
-        fn as_much<T: Ord>(one: Option<T>, earlier: Option<T>) -> bool {
-            // What is not limited is more than any limit.
-            one.is_none_or(|one| earlier.is_some_and(|earlier| one >= earlier))
+        let mut amounts = self.whole().amounts().into_iter().zip(earlier.whole().amounts());
+        // What is not limited is more than any limit.
+        amounts.all(|(one, was)| one.is_none_or(|one| was.is_some_and(|was| one >= was)))
+    }
+
+    /// Whether what these limits set by themselves cuts nothing that `earlier` had, be it for what shares a line with
+    /// it: a limit that is new there is compared with the most that anything had.
+    pub(super) fn leave(self, earlier: Self, most: Self) -> bool {
+        let were = earlier.amounts().into_iter().zip(most.amounts()).map(|(was, most)| was.or(most));
+        let mut amounts = self.amounts().into_iter().zip(were);
+        amounts.all(|(one, was)| one.is_none_or(|one| was.is_some_and(|was| one >= was)))
+    }
+
+    /// The larger of each, where what is not limited is the largest.
+    pub(super) fn or_more(self, other: Self) -> Self {
+        fn most<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+            one.zip(other).map(|(one, other)| one.max(other))
         }
-        let (own, was) = (self.over(DEFAULTS), earlier.over(DEFAULTS));
-        self.longest() >= earlier.longest()
-            && as_much(own.timeout, was.timeout)
-            && as_much(own.output, was.output)
-            && as_much(own.output_total, was.output_total)
-            && as_much(own.stdin, was.stdin)
-            && as_much(own.memory, was.memory)
-            && as_much(own.processes, was.processes)
-            && as_much(own.open_files, was.open_files)
-            && as_much(own.file_size, was.file_size)
-            && as_much(own.concurrent, was.concurrent)
+        let (own, other) = (self.whole(), other.whole());
+        Self {
+            timeout: most(own.timeout, other.timeout),
+            timeout_max: most(own.timeout_max, other.timeout_max),
+            output: most(own.output, other.output),
+            output_total: most(own.output_total, other.output_total),
+            stdin: most(own.stdin, other.stdin),
+            memory: most(own.memory, other.memory),
+            processes: most(own.processes, other.processes),
+            open_files: most(own.open_files, other.open_files),
+            file_size: most(own.file_size, other.file_size),
+            concurrent: most(own.concurrent, other.concurrent),
+        }
+    }
+
+    /// With what counts where they are silent.
+    fn whole(self) -> Self {
+        Self { timeout_max: Some(self.longest()), ..self.over(DEFAULTS) }
+    }
+
+    /// All of them as numbers.
+    fn amounts(self) -> [Option<u128>; 10] {
+        let nanoseconds = |time: Option<Duration>| time.map(|time| time.as_nanos());
+        [
+            nanoseconds(self.timeout),
+            nanoseconds(self.timeout_max),
+            self.output.map(u128::from),
+            self.output_total.map(u128::from),
+            self.stdin.map(u128::from),
+            self.memory.map(u128::from),
+            self.processes.map(u128::from),
+            self.open_files.map(u128::from),
+            self.file_size.map(u128::from),
+            self.concurrent.map(u128::from),
+        ]
     }
 
     /// The longest time that a call may ask for.

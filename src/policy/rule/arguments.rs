@@ -65,6 +65,11 @@ impl Flag {
 }
 
 impl Kind {
+    /// Whether the roots of a profile decide what it allows.
+    pub(in crate::policy) fn is_of_paths(&self) -> bool {
+        matches!(self, Self::Path | Self::WritablePath)
+    }
+
     /// Reads a kind as a rule writes it.
     pub(in crate::policy) fn parse(text: &str) -> Result<Self, String> {
         match text {

@@ -1,20 +1,25 @@
-//! Whether one rule allows all that another did.
+//! Whether one rule allows all that another did, and reaches as far.
 
 use super::{Arguments, Flag, Kind, Network, Rule, Shape};
 use crate::policy::program::Program;
+use crate::vocab::AbsPath;
 
 impl Rule {
-    /// Whether every call of `earlier` is one of this rule, and reaches as far; limits aside.
-    pub(in crate::policy) fn covers(&self, earlier: &Self) -> bool {
-        let Ok(program) = &earlier.program else {
-            // The host lacked it: nobody could call it.
-            return true;
-        };
+    /// Whether every call of `earlier` is one that this rule allows.
+    pub(in crate::policy) fn allows_all_of(&self, earlier: &Self) -> bool {
         self.name == earlier.name
-            && self.program.as_ref().is_ok_and(|own| same_paths(own, program))
             && self.arguments.cover(&earlier.arguments)
             && self.launches == earlier.launches
-            && (self.spawns.iter().any(|name| name == "@all") || holds(&self.spawns, &earlier.spawns))
+    }
+
+    /// Whether it starts the same program, which may reach as much; limits aside.
+    pub(in crate::policy) fn reaches_as_far_as(&self, earlier: &Self) -> bool {
+        let programs = (&self.program, &earlier.program);
+        matches!(programs, (Ok(own), Ok(other)) if same_paths(own, other))
+            && holds(&self.environment, &earlier.environment)
+            // A variable can take away as well as give.
+            && self.environment.len() == earlier.environment.len()
+            && holds(&self.spawns, &earlier.spawns)
             && holds(&self.helpers, &earlier.helpers)
             && (self.network.contains(&Network::Any) || holds(&self.network, &earlier.network))
     }
@@ -22,11 +27,10 @@ impl Rule {
 
 /// A program that was upgraded is the same program.
 fn same_paths(one: &Program, other: &Program) -> bool {
-    let paths = |program: &Program| {
-        let files = std::iter::once(&program.file).chain(&program.interpreters);
-        files.map(|file| file.path.clone()).collect::<Vec<_>>()
-    };
-    paths(one) == paths(other)
+    fn paths(program: &Program) -> impl Iterator<Item = &AbsPath> {
+        std::iter::once(&program.file).chain(&program.interpreters).map(|file| &file.path)
+    }
+    paths(one).eq(paths(other))
 }
 
 fn holds<T: PartialEq>(all: &[T], these: &[T]) -> bool {
@@ -55,7 +59,9 @@ impl Arguments {
 impl Shape {
     fn covers(&self, earlier: &Self) -> bool {
         let flags = match (&self.flags, &earlier.flags) {
-            (None, _) => true,
+            (None, None) => true,
+            // Where no flag is listed, none has a value: the word behind it is an operand.
+            (None, Some(were)) => self.operands.is_none() || were.iter().all(|flag| flag.value.is_none()),
             (Some(_), None) => false,
             (Some(flags), Some(were)) => flags_cover(flags, were),
         };
@@ -68,14 +74,45 @@ impl Shape {
     }
 }
 
+/// Whether every word is read as before, and its value may be what it was.
 fn flags_cover(flags: &[Flag], earlier: &[Flag]) -> bool {
-    earlier.iter().all(|was| {
-        flags.iter().filter(|flag| flag.name == was.name).any(|flag| match (&flag.value, &was.value) {
-            (None, None) => true,
+    let same = earlier.iter().all(|was| {
+        let (is, was) = (Listed::of(&was.name, flags), Listed::of(&was.name, earlier));
+        let values = match (is.value, was.value) {
+            (_, None) => true,
             (Some(kind), Some(was)) => kind.covers(was),
-            _ => false,
-        })
-    })
+            (None, Some(_)) => false,
+        };
+        is.alone == was.alone && values
+    });
+    same && flags.iter().all(|flag| !takes_a_cluster(flag, earlier))
+}
+
+/// How a flag is listed, perhaps more than once: of several kinds of values the first counts.
+struct Listed<'f> {
+    /// Without a value.
+    alone: bool,
+    value: Option<&'f Kind>,
+}
+
+impl<'f> Listed<'f> {
+    fn of(name: &str, flags: &'f [Flag]) -> Self {
+        let named = || flags.iter().filter(|flag| flag.name == name);
+        Self {
+            alone: named().any(|flag| flag.value.is_none()),
+            value: named().find_map(|flag| flag.value.as_ref()),
+        }
+    }
+}
+
+/// Whether this flag is one word of what was several letters, or a letter and its value: `-delete` where `-d` was.
+fn takes_a_cluster(flag: &Flag, earlier: &[Flag]) -> bool {
+    let mut letters = flag.name.chars().skip(1);
+    let (first, second) = (letters.next(), letters.next());
+    let is_cluster = first != Some('-') && second.is_some();
+    is_cluster
+        && earlier.iter().all(|was| was.name != flag.name)
+        && earlier.iter().any(|was| was.name.chars().skip(1).eq(first))
 }
 
 impl Kind {
