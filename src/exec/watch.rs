@@ -3,6 +3,7 @@
 //! Facts for whoever looks, at the moment of looking: nobody is woken, and no output is kept for it beyond the
 //! end of each stream. How they are told is for others.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::meter::Meter;
@@ -88,22 +89,24 @@ impl Watch {
 struct Seen {
     stdout: Tail,
     stderr: Tail,
-    /// Which of the two ended a line last.
+    /// Which of the two ended a line last that is not blank.
     newer: Source,
 }
 
 impl Seen {
     fn push(&mut self, source: Source, bytes: &[u8]) {
         let end = &bytes[bytes.len().saturating_sub(KEPT)..];
-        if end.contains(&b'\n') || end.contains(&b'\r') {
-            self.newer = source;
-        }
         let tail = match source {
             Source::Stdout => &mut self.stdout,
             Source::Stderr => &mut self.stderr,
         };
         tail.cut |= end.len() < bytes.len();
         tail.push(end);
+        // A blank line is passed over, and does not make an older one new.
+        let before = tail.bytes.len() - end.len();
+        if tail.last_span().is_some_and(|line| line.end >= before) {
+            self.newer = source;
+        }
     }
 }
 
@@ -125,15 +128,21 @@ impl Tail {
     }
 
     fn last_line(&self) -> Option<Line> {
+        let span = self.last_span()?;
+        Some(Line { whole: span.start > 0 || !self.cut, bytes: self.bytes[span].to_vec() })
+    }
+
+    /// Where the last line is that has ended and is not blank.
+    fn last_span(&self) -> Option<Range<usize>> {
         let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
         let mut end = self.bytes.iter().rposition(ends)?;
         loop {
-            let start = self.bytes[..end].iter().rposition(ends);
-            let line = &self.bytes[start.map_or(0, |before| before + 1)..end];
-            if !line.trim_ascii().is_empty() {
-                return Some(Line { bytes: line.to_vec(), whole: start.is_some() || !self.cut });
+            let before = self.bytes[..end].iter().rposition(ends);
+            let start = before.map_or(0, |before| before + 1);
+            if !self.bytes[start..end].trim_ascii().is_empty() {
+                return Some(start..end);
             }
-            end = start?;
+            end = before?;
         }
     }
 }
@@ -176,6 +185,8 @@ mod tests {
         assert_eq!(newest(&[(Stdout, b"out\n"), (Stderr, b"err\n")]), Some(whole(b"err")));
         assert_eq!(newest(&[(Stderr, b"err\n"), (Stdout, b"out\n"), (Stderr, b"er")]), Some(whole(b"out")));
         assert_eq!(newest(&[(Stdout, b"out\n"), (Stderr, b"\n")]), Some(whole(b"out")));
+        assert_eq!(newest(&[(Stderr, b"old\n"), (Stdout, b"new\n"), (Stderr, b"\n")]), Some(whole(b"new")));
+        assert_eq!(newest(&[(Stderr, b"er"), (Stdout, b"out\n"), (Stderr, b"\n")]), Some(whole(b"er")));
     }
 
     #[test]
