@@ -35,24 +35,29 @@ fn keys(setting: &Setting, draft: &mut Draft) {
         }
         seen.insert(key.sha256(), place);
         draft.comment(format!("Key {place} of {KEYS}: its digest. The key itself is not in this file."));
-        if key.expose().len() < LENGTH_MIN {
-            let text = format!(
-                "Key {place} is shorter than {LENGTH_MIN} bytes: whoever reads its digest can find it by trying. \
-                 `kernos key new key{place}` makes another."
-            );
-            draft.tell(setting, text);
-        }
-        if !key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-            let text = format!(
-                "Key {place} has characters that a header cannot carry, or blanks: nobody can present it. \
-                 `kernos key new key{place}` makes another."
-            );
-            draft.tell(setting, text);
+        for flaw in flaws(key.expose()) {
+            let another = format!("`kernos key new key{place}` makes another.");
+            draft.tell(setting, format!("Key {place} {flaw} {another}"));
         }
         draft.line(format!("[key.key{place}]"));
         draft.line(format!("sha256 = \"{}\"", hex(&key.sha256())));
         draft.line(format!("profile = \"{PROFILE}\""));
     }
+}
+
+/// What a person should know of a key, as the rest of a sentence that begins with its number.
+fn flaws(key: &str) -> impl Iterator<Item = String> {
+    let is_short = key.len() < LENGTH_MIN;
+    let is_unfit = !key.bytes().all(|byte| byte.is_ascii_graphic());
+    let short =
+        format!("is shorter than {LENGTH_MIN} bytes: whoever reads its digest can find it by trying.");
+    let unfit = "has characters that a header cannot carry, or blanks: nobody can present it.".to_owned();
+    let reference =
+        "holds `${…}` as it stands: where dotenv put a value in its place, this is not the key that was \
+         meant, and whoever knows the file has one."
+            .to_owned();
+    let flaws = [(is_short, short), (is_unfit, unfit), (key.contains("${"), reference)];
+    flaws.into_iter().filter_map(|(is, flaw)| is.then_some(flaw))
 }
 
 fn anonymous(draft: &mut Draft) {

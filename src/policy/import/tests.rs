@@ -253,6 +253,12 @@ fn each_key_is_a_digest_named_by_its_place() {
 }
 
 #[test]
+fn a_key_that_dotenv_would_have_put_a_value_in_is_told_as_one_that_was_not_meant() {
+    let told = told("KERNOS_API_KEYS=${KEY_OF_THE_TEAM_AGENTS}\n");
+    assert!(told.iter().any(|(_, text)| text.starts_with("Key 1 holds `${…}` as it stands")), "{told:?}");
+}
+
+#[test]
 fn limits_are_those_that_the_predecessor_took() {
     let limits = |text: &str| table(text, "limits")[..3].join(" ");
     for (text, expected) in [
