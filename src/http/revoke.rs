@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::call::Caller;
 use super::door::{Door, Served};
+use super::running::Call;
 use crate::exec::Stop;
 use crate::policy::{Lapse, Policy};
 
@@ -30,15 +31,7 @@ impl Door {
     ///
     /// To be called now and then: a key expires by itself.
     pub async fn revoke(self: &Arc<Self>) -> usize {
-        let ended = self.running.calls().into_iter().filter(|call| match self.lapse(&call.caller) {
-            Some(lapse) => {
-                call.end(Stop::Revoked, lapse.code());
-                true
-            }
-            None => false,
-        });
-        let ended: Vec<_> = ended.collect();
-        let sessions = self.sessions.disown(|caller| self.lapse(caller).is_some());
+        let (ended, sessions) = self.review();
         if sessions.is_empty() {
             return ended.len();
         }
@@ -53,6 +46,22 @@ impl Door {
             self.sessions.end(&id).await;
         }
         ended.len()
+    }
+
+    /// Ends those calls, takes those sessions from their owners, and names both.
+    fn review(&self) -> (Vec<Arc<Call>>, Vec<Arc<str>>) {
+        let policy = self.policy();
+        let review = policy.access().review(SystemTime::now());
+        let lapse = |caller: &Caller| review.reaffirm(&caller.principal, caller.address).err();
+        let mut ended = self.running.calls();
+        ended.retain(|call| match lapse(&call.caller) {
+            Some(lapse) => {
+                call.end(Stop::Revoked, lapse.code());
+                true
+            }
+            None => false,
+        });
+        (ended, self.sessions.disown(|caller| lapse(caller).is_some()))
     }
 
     /// Why this caller would not be let in any more, if so.

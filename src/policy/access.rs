@@ -1,5 +1,6 @@
 //! Who asks: a presented key becomes a principal, or nothing.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -70,6 +71,23 @@ pub enum Lapse {
     Narrowed,
 }
 
+/// A look at many who were let in, at one moment.
+#[derive(Debug)]
+pub struct Review<'a> {
+    access: &'a Access,
+    now: SystemTime,
+    /// Grants of now and of before, and whether the one covers the other: to compare them takes far longer than to
+    /// find them here, where there are as many as profiles.
+    compared: RefCell<Vec<Comparison>>,
+}
+
+#[derive(Debug)]
+struct Comparison {
+    now: Arc<Grant>,
+    before: Arc<Grant>,
+    covers: bool,
+}
+
 /// Why a caller is nobody. The caller itself is told the same text whatever the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -130,11 +148,6 @@ impl Principal {
     /// What it may do.
     pub fn grant(&self) -> &Arc<Grant> {
         &self.grant
-    }
-
-    fn as_much_as(&self, earlier: &Self) -> Result<(), Lapse> {
-        let same = Arc::ptr_eq(&self.grant, &earlier.grant);
-        if same || self.grant.covers(&earlier.grant) { Ok(()) } else { Err(Lapse::Narrowed) }
     }
 }
 
@@ -211,25 +224,77 @@ impl Access {
 
     /// Whether somebody whom [`Access::identify`] let in, perhaps under an earlier policy, still may what it could.
     pub fn reaffirm(&self, principal: &Principal, from: IpAddr, now: SystemTime) -> Result<(), Lapse> {
+        self.review(now).reaffirm(principal, from)
+    }
+
+    /// The same for many at once, of whom many have the same grant.
+    pub fn review(&self, now: SystemTime) -> Review<'_> {
+        Review { access: self, now, compared: RefCell::default() }
+    }
+}
+
+impl Review<'_> {
+    /// As [`Access::reaffirm`].
+    pub fn reaffirm(&self, principal: &Principal, from: IpAddr) -> Result<(), Lapse> {
         let Some(shown) = principal.shown else {
-            return match self {
-                Self::Keyed(_) => Err(Lapse::Removed),
-                Self::Open { anonymous, .. } if !anonymous.remote && !is_local(from) => Err(Lapse::Elsewhere),
-                Self::Open { anonymous, .. } => anonymous.principal.as_much_as(principal),
+            return match self.access {
+                Access::Keyed(_) => Err(Lapse::Removed),
+                Access::Open { anonymous, .. } if !anonymous.remote && !is_local(from) => {
+                    Err(Lapse::Elsewhere)
+                }
+                Access::Open { anonymous, .. } => self.as_much(&anonymous.principal, principal),
             };
         };
-        let key = self.keys().iter().find(|key| key.name() == principal.name()).ok_or(Lapse::Removed)?;
+        let key =
+            self.access.keys().iter().find(|key| key.name() == principal.name()).ok_or(Lapse::Removed)?;
         let digest = key.digests.iter().find(|digest| digest.sha256 == shown).ok_or(Lapse::Removed)?;
-        if key.has_expired(digest, now) {
+        if key.has_expired(digest, self.now) {
             return Err(Lapse::Expired);
         }
         if !key.is_for(from) {
             return Err(Lapse::Elsewhere);
         }
-        key.principal.as_much_as(principal)
+        self.as_much(&key.principal, principal)
+    }
+
+    fn as_much(&self, own: &Principal, earlier: &Principal) -> Result<(), Lapse> {
+        let (grant, was) = (&own.grant, &earlier.grant);
+        if Arc::ptr_eq(grant, was) {
+            return Ok(());
+        }
+        let mut compared = self.compared.borrow_mut();
+        let mut known = compared.iter();
+        let known = known.find(|one| Arc::ptr_eq(&one.now, grant) && Arc::ptr_eq(&one.before, was));
+        let covers = known.map_or_else(|| grant.covers(was), |one| one.covers);
+        if known.is_none() {
+            compared.push(Comparison { now: Arc::clone(grant), before: Arc::clone(was), covers });
+        }
+        if covers { Ok(()) } else { Err(Lapse::Narrowed) }
     }
 }
 
 fn is_local(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::{FRAME, policy};
+
+    #[test]
+    fn two_grants_are_compared_once_in_a_review() {
+        let access = || policy(&format!("{FRAME}[profile.dev]\n")).access().clone();
+        let (now, before) = (access(), access());
+        let review = now.review(SystemTime::UNIX_EPOCH);
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let earlier = Principal {
+            shown: Some(before.keys()[0].digests[0].sha256),
+            ..before.keys()[0].principal.clone()
+        };
+        for _ in 0..3 {
+            assert_eq!(review.reaffirm(&earlier, here), Ok(()));
+        }
+        assert_eq!(review.compared.borrow().len(), 1);
+    }
 }
