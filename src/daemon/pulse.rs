@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::{Instant, interval, timeout};
 
 use super::notify;
+use super::reload::Steward;
 use crate::exec::Executor;
-use crate::http::Door;
 
 /// Fast enough for whoever looks at `systemctl status`, and for a key that expires.
 const BEAT: Duration = Duration::from_secs(1);
@@ -16,29 +16,21 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Beats for as long as it is polled.
 ///
 /// It is a task of the runtime, so that it stands still if the runtime does.
-pub async fn beat(door: Arc<Door>, executor: Arc<Executor>, places: String) {
+pub async fn beat(steward: Arc<Steward>, executor: Arc<Executor>) {
     let mut watchdog = Watchdog::asked_for();
     let mut told = String::new();
     let mut beats = interval(BEAT);
     loop {
         beats.tick().await;
-        door.revoke().await;
-        let status = status(&places, &door);
-        if status != told {
-            notify::status(&status);
+        steward.door.revoke().await;
+        let status = steward.status();
+        if status != told && notify::status(&status) {
             told = status;
         }
         if let Some(watchdog) = &mut watchdog {
             watchdog.look(&executor).await;
         }
     }
-}
-
-/// What `STATUS=` says.
-pub fn status(places: &str, door: &Door) -> String {
-    let plural = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-    let (calls, sessions) = door.load();
-    format!("serving on {places}; {}, {}", plural(calls, "call"), plural(sessions, "session"))
 }
 
 /// The watchdog of systemd (`WatchdogSec=`), as long as the executor answers.
@@ -61,8 +53,9 @@ impl Watchdog {
         }
         match timeout(self.period / 2, executor.probe()).await {
             Ok(Ok(())) => {
-                notify::well();
-                self.due = Instant::now() + self.period;
+                if notify::well() {
+                    self.due = Instant::now() + self.period;
+                }
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "the executor cannot serve: systemd is not told that all is well");

@@ -1,11 +1,11 @@
 //! Another policy for a daemon that runs: the new one whole, or the old one kept and the reason told.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::exit::{Error, Exit};
 use super::handed::{Again, Secrets, Started};
@@ -19,6 +19,8 @@ use crate::vocab::Chain;
 pub struct Steward {
     /// What is served.
     pub door: Arc<Door>,
+    /// Where, for people.
+    pub places: String,
     /// What the host said at the start.
     pub started: Started,
     /// What of any policy this process does not hold.
@@ -65,41 +67,78 @@ pub enum Outcome {
     },
 }
 
+/// A reload that systemd was told of. It is told of its end when this is dropped: after whoever asked for it, whom
+/// systemd must not keep waiting.
+pub struct Reloading<'s> {
+    steward: &'s Steward,
+    _turn: MutexGuard<'s, ()>,
+}
+
 impl Steward {
     /// Serves the policy in this file from now on, or says why not.
-    pub async fn reload(&self, name: String, file: File, secrets: Secrets) -> Verdict {
-        let _turn = self.turn.lock().await;
-        notify::reloading();
-        let verdict = match policy_file::read_open(name, &file) {
-            Ok(file) => self.take(&file, &secrets).await,
-            Err(error) => unusable(&error),
-        };
-        self.tell(&verdict);
-        notify::ready_again();
-        verdict
+    pub async fn reload(&self, name: String, file: File, secrets: Secrets) -> (Verdict, Reloading<'_>) {
+        let reloading = self.begin().await;
+        let verdict = self.load(name, &file, &secrets).await;
+        self.note(&verdict);
+        (verdict, reloading)
     }
 
     /// The same with the file that this process was started with, as far as it may still read it.
     pub async fn reread(&self) -> Option<Verdict> {
         let path = self.file.as_deref()?;
-        let opened = policy_file::open(path).and_then(|file| {
-            self.started.trusts(path, &file)?;
-            Ok(file)
-        });
-        Some(match opened {
-            Ok(file) => self.reload(path.display().to_string(), file, Secrets::Readable).await,
-            Err(error) => self.refuse(&format!(
-                "{}: run `kernos reload` as root, which hands the file over",
-                Chain(&error)
-            )),
-        })
+        let _reloading = self.begin().await;
+        let verdict = match self.open_again(path) {
+            Ok(file) => self.load(path.display().to_string(), &file, &Secrets::Readable).await,
+            Err(error) => {
+                unusable(format!("{}: run `kernos reload` as root, which hands the file over", Chain(&error)))
+            }
+        };
+        // Nobody else is there to be told.
+        for diagnostic in &verdict.diagnostics {
+            tracing::error!(diagnostic = diagnostic.trim_end(), "of the policy that was to be loaded");
+        }
+        self.note(&verdict);
+        Some(verdict)
     }
 
     /// Keeps the policy, and says why.
-    pub fn refuse(&self, why: &str) -> Verdict {
-        let verdict = Verdict { diagnostics: Vec::new(), outcome: Outcome::Unusable { why: why.to_owned() } };
-        self.tell(&verdict);
-        verdict
+    pub async fn refuse(&self, why: String) -> (Verdict, Reloading<'_>) {
+        let reloading = self.begin().await;
+        let verdict = unusable(why);
+        self.note(&verdict);
+        (verdict, reloading)
+    }
+
+    /// What people read in `systemctl status`.
+    pub fn status(&self) -> String {
+        let plural = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+        let (calls, sessions) = self.door.load();
+        let (calls, sessions) = (plural(calls, "call"), plural(sessions, "session"));
+        let kept = if self.door.has_refused_reload() {
+            "; a reload was refused, the old policy is kept"
+        } else {
+            ""
+        };
+        format!("serving on {}; {calls}, {sessions}{kept}", self.places)
+    }
+
+    async fn begin(&self) -> Reloading<'_> {
+        let turn = self.turn.lock().await;
+        notify::reloading();
+        Reloading { steward: self, _turn: turn }
+    }
+
+    fn open_again(&self, path: &Path) -> Result<File, Error> {
+        let file = policy_file::open(path)?;
+        self.started.trusts(path, &file)?;
+        Ok(file)
+    }
+
+    async fn load(&self, name: String, file: &File, secrets: &Secrets) -> Verdict {
+        match policy_file::read_open(name, file) {
+            Ok(file) => self.take(&file, secrets).await,
+            Err(error) => unusable(Chain(&error).to_string()),
+        }
     }
 
     async fn take(&self, file: &PolicyFile, secrets: &Secrets) -> Verdict {
@@ -125,20 +164,26 @@ impl Steward {
         Outcome::Served { digest, ended }
     }
 
-    fn tell(&self, verdict: &Verdict) {
+    fn note(&self, verdict: &Verdict) {
         let served = matches!(verdict.outcome, Outcome::Served { .. });
         self.door.note_reload(served);
+        let diagnostics = verdict.diagnostics.len();
         if served {
-            tracing::info!("{}", verdict.outcome);
+            tracing::info!(diagnostics, "{}", verdict.outcome);
         } else {
-            // The diagnostics are in full where the reload was asked for; who sent a signal finds them here.
-            tracing::error!(diagnostics = verdict.diagnostics.concat(), "{}", verdict.outcome);
+            tracing::error!(diagnostics, "{}", verdict.outcome);
         }
     }
 }
 
-fn unusable(error: &Error) -> Verdict {
-    Verdict { diagnostics: Vec::new(), outcome: Outcome::Unusable { why: Chain(error).to_string() } }
+impl Drop for Reloading<'_> {
+    fn drop(&mut self) {
+        notify::ready(self.steward.status());
+    }
+}
+
+fn unusable(why: String) -> Verdict {
+    Verdict { diagnostics: Vec::new(), outcome: Outcome::Unusable { why } }
 }
 
 impl Outcome {

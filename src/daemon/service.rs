@@ -66,10 +66,16 @@ impl Booted {
         let places = listening.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         tracing::info!(uid = confined.uid(), executor = executor.pid(), "serving on {places}");
         let turn = Mutex::default();
-        let steward =
-            Arc::new(Steward { door: Arc::clone(&door), started, gaps: own_gaps, file: reread, turn });
-        let chores = chores(&steward, &executor, control, places.clone());
-        notify::ready(&pulse::status(&places, &door));
+        let steward = Arc::new(Steward {
+            door: Arc::clone(&door),
+            places,
+            started,
+            gaps: own_gaps,
+            file: reread,
+            turn,
+        });
+        let chores = chores(&steward, &executor, control);
+        notify::ready(steward.status());
         if let (Some(welcome), [first, ..]) = (welcome, &*listening) {
             tell(&format!("\n{}\n", welcome.message(*first)));
         }
@@ -123,11 +129,10 @@ fn chores(
     steward: &Arc<Steward>,
     executor: &Arc<Executor>,
     control: Option<UnixListener>,
-    places: String,
 ) -> CancellationToken {
     let chores = CancellationToken::new();
     give_back_what_is_free();
-    let pulse = pulse::beat(Arc::clone(&steward.door), Arc::clone(executor), places);
+    let pulse = pulse::beat(Arc::clone(steward), Arc::clone(executor));
     tokio::spawn(chores.clone().run_until_cancelled_owned(pulse));
     if let Some(control) = control {
         let orders = control::serve(control, Arc::clone(steward));

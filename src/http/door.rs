@@ -108,6 +108,11 @@ impl Door {
         self.metrics.reloaded(served);
     }
 
+    /// Whether what was to be served last is not.
+    pub fn has_refused_reload(&self) -> bool {
+        self.reload_refused.load(Ordering::Relaxed)
+    }
+
     /// How many calls and how many sessions there are.
     pub fn load(&self) -> (usize, usize) {
         (self.calls.len(), self.sessions.len())

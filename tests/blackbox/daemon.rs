@@ -274,6 +274,14 @@ impl Daemon {
         order.envs(self.setup.environment.iter().cloned()).output().expect("the binary starts")
     }
 
+    /// Says as much to the service manager as its socket takes; whoever says more waits until the test listens.
+    pub fn fill_notify_socket(&self) {
+        let socket = UnixDatagram::unbound().expect("there are descriptors");
+        socket.connect(self.setup.notify_path()).expect("the daemon was told of it");
+        socket.set_nonblocking(true).expect("it is a socket");
+        while socket.send(b"X_FILLED=1").is_ok() {}
+    }
+
     /// How many lines to the service manager were this one.
     pub fn times_told(&self, line: &str) -> usize {
         self.listen();

@@ -38,7 +38,11 @@ fn text(output: &Output) -> String {
 }
 
 fn status_of(daemon: &Daemon, key: &str) -> u16 {
-    let client = Client::without_key(&daemon.url("/mcp"), Era::Modern);
+    status_at(&daemon.url("/mcp"), key)
+}
+
+fn status_at(url: &str, key: &str) -> u16 {
+    let client = Client::without_key(url, Era::Modern);
     client
         .header("authorization", &format!("Bearer {key}"))
         .request("tools/list", Value::default())
@@ -72,7 +76,7 @@ fn a_policy_with_mistakes_changes_nothing() {
     signalled(&daemon);
     daemon.log.await_event("the mistake", |event| {
         event["level"] == "ERROR"
-            && event["diagnostics"].as_str().is_some_and(|text| text.contains("ten bananas"))
+            && event["diagnostic"].as_str().is_some_and(|text| text.contains("ten bananas"))
     });
     let (status, after) = readiness(&daemon);
     assert_eq!((status, &after["checks"]["policy"]["state"]), (200, &"reload-refused".into()));
@@ -81,6 +85,49 @@ fn a_policy_with_mistakes_changes_nothing() {
     daemon.rewrite("timeout = \"ten bananas\"", "timeout = \"10s\"");
     signalled(&daemon);
     assert_eq!(readiness(&daemon).1["checks"]["policy"]["state"], "ok");
+}
+
+#[test]
+fn a_policy_of_which_there_is_much_to_say_is_refused_while_nobody_reads_the_log() {
+    let mut daemon = readable();
+    daemon.rewrite("timeout = \"10s\"", &format!("timeout = \"10s\"\n{}", unknown_keys(2000)));
+    daemon.log.stop();
+    signalled(&daemon);
+    assert_eq!(readiness(&daemon).1["checks"]["policy"]["state"], "reload-refused");
+    daemon.log.go_on();
+}
+
+fn unknown_keys(count: usize) -> String {
+    (0..count).map(|number| format!("unknown_{number} = 1\n")).collect()
+}
+
+#[test]
+fn a_service_manager_that_does_not_listen_holds_nothing_up() {
+    let mut daemon = readable();
+    let url = daemon.url("/mcp");
+    daemon.fill_notify_socket();
+    daemon.rewrite(&digest(BOB), &digest(CAROL));
+    daemon.signal(Signal::SIGHUP);
+    eventually("the policy is served", || status_at(&url, CAROL) == 200);
+    daemon.told("MONOTONIC_USEC=");
+    eventually("the reload is over", || daemon.times_told("READY=1") == 2);
+}
+
+#[test]
+fn a_refused_policy_is_a_reload_too_whose_end_says_that_the_old_one_is_kept() {
+    let mut daemon = readable();
+    fs::set_permissions(daemon.setup().policy_file(), Permissions::from_mode(0o666)).unwrap();
+    signalled(&daemon);
+    let kept = format!(
+        "STATUS=serving on {}; 0 calls, 0 sessions; a reload was refused, the old policy is kept",
+        daemon.address()
+    );
+    assert!(daemon.times_told(&kept) > 0);
+    daemon.rewrite(&digest(BOB), &digest(CAROL));
+    signalled(&daemon);
+    let told = daemon.times_told(&kept);
+    signalled(&daemon);
+    assert_eq!((daemon.times_told(&kept), status_of(&daemon, CAROL)), (told, 200));
 }
 
 #[test]

@@ -49,17 +49,24 @@ fn answer(stream: StdStream, steward: &Steward) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut channel = Channel::new(OwnedFd::from(stream));
     let Some(ask) = channel.receive()? else { return Ok(()) };
-    let answer = match ask {
+    let runtime = Handle::current();
+    let (answer, reloading) = match ask {
         Ask::Reload { file, secrets } => {
             let policy = channel.descriptor()?;
             let secrets = Secrets::Handed(handed(&mut channel, secrets)?);
-            Answer::Reloaded(Handle::current().block_on(steward.reload(file, policy.into(), secrets)))
+            let (verdict, reloading) = runtime.block_on(steward.reload(file, policy.into(), secrets));
+            (Answer::Reloaded(verdict), Some(reloading))
         }
-        Ask::Calls => Answer::Calls(Handle::current().block_on(steward.door.calls_now())),
-        Ask::Stop { call } => Answer::Stopped(Handle::current().block_on(steward.door.stop_call(call))),
-        Ask::Unusable { why } => Answer::Reloaded(steward.refuse(&why)),
+        Ask::Unusable { why } => {
+            let (verdict, reloading) = runtime.block_on(steward.refuse(why));
+            (Answer::Reloaded(verdict), Some(reloading))
+        }
+        Ask::Calls => (Answer::Calls(runtime.block_on(steward.door.calls_now())), None),
+        Ask::Stop { call } => (Answer::Stopped(runtime.block_on(steward.door.stop_call(call))), None),
     };
-    channel.send(&answer)
+    let sent = channel.send(&answer);
+    drop(reloading);
+    sent
 }
 
 fn handed(channel: &mut Channel, count: usize) -> io::Result<BTreeMap<SecretName, File>> {
