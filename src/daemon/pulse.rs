@@ -22,7 +22,7 @@ pub async fn beat(steward: Arc<Steward>, executor: Arc<Executor>) {
     let mut beats = interval(BEAT);
     loop {
         beats.tick().await;
-        steward.door.revoke().await;
+        steward.door.revoke();
         let status = steward.status();
         if status != told && notify::status(&status) {
             told = status;

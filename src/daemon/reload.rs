@@ -47,8 +47,8 @@ pub enum Outcome {
     Served {
         /// Its digest.
         digest: String,
-        /// How many calls of keys that lost something were ended.
-        ended: usize,
+        /// How many calls of keys that lost something were told to end.
+        told: usize,
     },
     /// It has so many mistakes.
     Unsound {
@@ -78,7 +78,7 @@ impl Steward {
     /// Serves the policy in this file from now on, or says why not.
     pub async fn reload(&self, name: String, file: File, secrets: Secrets) -> (Verdict, Reloading<'_>) {
         let reloading = self.begin().await;
-        let verdict = self.load(name, &file, &secrets).await;
+        let verdict = self.load(name, &file, &secrets);
         self.note(&verdict);
         (verdict, reloading)
     }
@@ -88,7 +88,7 @@ impl Steward {
         let path = self.file.as_deref()?;
         let _reloading = self.begin().await;
         let verdict = match self.open_again(path) {
-            Ok(file) => self.load(path.display().to_string(), &file, &Secrets::Readable).await,
+            Ok(file) => self.load(path.display().to_string(), &file, &Secrets::Readable),
             Err(error) => {
                 unusable(format!("{}: run `kernos reload` as root, which hands the file over", Chain(&error)))
             }
@@ -134,34 +134,34 @@ impl Steward {
         Ok(file)
     }
 
-    async fn load(&self, name: String, file: &File, secrets: &Secrets) -> Verdict {
+    fn load(&self, name: String, file: &File, secrets: &Secrets) -> Verdict {
         match policy_file::read_open(name, file) {
-            Ok(file) => self.take(&file, secrets).await,
+            Ok(file) => self.take(&file, secrets),
             Err(error) => unusable(Chain(&error).to_string()),
         }
     }
 
-    async fn take(&self, file: &PolicyFile, secrets: &Secrets) -> Verdict {
+    fn take(&self, file: &PolicyFile, secrets: &Secrets) -> Verdict {
         let host = Again { started: &self.started, secrets };
         let Compiled { policy, diagnostics } = load::compile(file, &host);
         let errors = diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
         let diagnostics = diagnostics.iter().map(ToString::to_string).collect();
         let outcome = match policy {
             None => Outcome::Unsound { errors },
-            Some(policy) => self.replace(policy).await,
+            Some(policy) => self.replace(policy),
         };
         Verdict { diagnostics, outcome }
     }
 
-    async fn replace(&self, policy: Policy) -> Outcome {
+    fn replace(&self, policy: Policy) -> Outcome {
         let changes = self.door.policy().needs_restart(&policy);
         if !changes.is_empty() {
             return Outcome::NeedsRestart { changes };
         }
         let digest = policy.digest().to_owned();
         let gaps = load::gaps(&policy, &self.gaps);
-        let ended = self.door.replace_policy(policy, gaps).await;
-        Outcome::Served { digest, ended }
+        let told = self.door.replace_policy(policy, gaps);
+        Outcome::Served { digest, told }
     }
 
     fn note(&self, verdict: &Verdict) {
@@ -201,12 +201,12 @@ impl std::fmt::Display for Outcome {
         let plural =
             |count: &usize, one: &'static str, more: &'static str| if *count == 1 { one } else { more };
         match self {
-            Self::Served { digest, ended: 0 } => write!(f, "the policy was replaced: {digest}"),
-            Self::Served { digest, ended } => {
-                let calls = plural(ended, "call", "calls");
+            Self::Served { digest, told: 0 } => write!(f, "the policy was replaced: {digest}"),
+            Self::Served { digest, told } => {
+                let calls = plural(told, "call", "calls");
                 write!(
                     f,
-                    "the policy was replaced: {digest}; {ended} {calls} of keys that may less were ended"
+                    "the policy was replaced: {digest}; {told} {calls} of keys that may less were told to end"
                 )
             }
             Self::Unsound { errors } => {

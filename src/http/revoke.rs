@@ -20,23 +20,39 @@ const ANSWER: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Door {
-    /// Serves another policy from now on, with what of it is not held, and tells how many running calls that ended.
-    pub async fn replace_policy(self: &Arc<Self>, policy: Policy, gaps: Vec<String>) -> usize {
+    /// Serves another policy from now on, with what of it is not held, and tells how many calls were told to end.
+    pub fn replace_policy(self: &Arc<Self>, policy: Policy, gaps: Vec<String>) -> usize {
         self.metrics.gaps(gaps.len());
         self.serve(Served::new(Arc::new(policy), gaps));
-        self.revoke().await
+        self.revoke()
     }
 
-    /// Ends the calls and the sessions of whoever would not be let in any more, and tells how many calls.
+    /// Tells the calls of whoever would not be let in any more to end, takes their sessions from them, and tells how
+    /// many calls. Neither is waited for.
     ///
     /// To be called now and then: a key expires by itself.
-    pub async fn revoke(self: &Arc<Self>) -> usize {
-        let (ended, sessions) = self.review();
-        if sessions.is_empty() {
-            return ended.len();
+    pub fn revoke(self: &Arc<Self>) -> usize {
+        let policy = self.policy();
+        let review = policy.access().review(SystemTime::now());
+        let lapse = |caller: &Caller| review.reaffirm(&caller.principal, caller.address).err();
+        let (mut ending, mut told) = (Vec::new(), 0);
+        for call in self.running.calls() {
+            if let Some(lapse) = lapse(&call.caller) {
+                told += usize::from(call.end(Stop::Revoked, lapse.code()));
+                ending.push(call);
+            }
         }
+        let sessions = self.sessions.disown(|caller| lapse(caller).is_some());
+        if !sessions.is_empty() {
+            tokio::spawn(Arc::clone(self).end_sessions(sessions, ending));
+        }
+        told
+    }
+
+    /// Ends sessions once the calls whose answers they may carry have had their time.
+    async fn end_sessions(self: Arc<Self>, sessions: Vec<Arc<str>>, calls: Vec<Arc<Call>>) {
         let answered = async {
-            while ended.iter().any(|call| self.running.lists(call.id)) {
+            while calls.iter().any(|call| self.running.lists(call.id)) {
                 tokio::time::sleep(LOOK).await;
             }
             tokio::time::sleep(LOOK).await;
@@ -45,23 +61,6 @@ impl Door {
         for id in sessions {
             self.sessions.end(&id).await;
         }
-        ended.len()
-    }
-
-    /// Ends those calls, takes those sessions from their owners, and names both.
-    fn review(&self) -> (Vec<Arc<Call>>, Vec<Arc<str>>) {
-        let policy = self.policy();
-        let review = policy.access().review(SystemTime::now());
-        let lapse = |caller: &Caller| review.reaffirm(&caller.principal, caller.address).err();
-        let mut ended = self.running.calls();
-        ended.retain(|call| match lapse(&call.caller) {
-            Some(lapse) => {
-                call.end(Stop::Revoked, lapse.code());
-                true
-            }
-            None => false,
-        });
-        (ended, self.sessions.disown(|caller| lapse(caller).is_some()))
     }
 
     /// Why this caller would not be let in any more, if so.
@@ -101,7 +100,7 @@ mod tests {
         let house = House::new();
         let call = sleeping(&house).await;
         let wider = alice().replace("profile", "expires = 2099-01-01\nprofile");
-        assert_eq!(house.door.replace_policy(policy(&wider), vec![]).await, 0);
+        assert_eq!(house.door.replace_policy(policy(&wider), vec![]), 0);
         assert!(!call.is_finished());
         assert_eq!(house.door.running.calls().len(), 1);
         call.abort();
@@ -115,7 +114,7 @@ mod tests {
         let call = sleeping(&house).await;
         let waiting = sleeping(&house).await;
         let narrower = alice().replace("\"dev\"", "\"none\"");
-        assert_eq!(house.door.replace_policy(policy(&narrower), vec![]).await, 2);
+        assert_eq!(house.door.replace_policy(policy(&narrower), vec![]), 2);
         let call = call.await.unwrap();
         let ran = &call["result"]["structuredContent"];
         assert_eq!((&ran["ended"], &ran["stdout"]), (&json!("revoked"), &json!("so far\n")));
@@ -124,7 +123,26 @@ mod tests {
         assert!(text.contains("nothing ran"), "{text}");
         let ping = json!({"jsonrpc": "2.0", "id": 3, "method": "ping"});
         assert_eq!(house.send(legacy("alice's key", Some(&id), &ping)).await.status(), 404);
-        assert!(house.measured().contains("kernos_sessions 0\n"));
+        while !house.measured().contains("kernos_sessions 0\n") {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_does_not_end_holds_up_neither_who_revoked_it_nor_the_end_of_its_session() {
+        let house = House::new();
+        let opened = house.send(legacy("alice's key", None, &initialize())).await;
+        assert!(opened.status().is_success());
+        let caller = crate::http::testing::caller(&house.door.policy(), "alice's key");
+        let _stays = house.door.running.list(&caller, "shell_execute", Watch::default());
+        let narrower = policy(&alice().replace("\"dev\"", "\"none\""));
+        let begun = std::time::Instant::now();
+        assert_eq!(house.door.replace_policy(narrower, vec![]), 1);
+        assert!(begun.elapsed() < ANSWER / 2, "{:?}", begun.elapsed());
+        assert_eq!(house.door.revoke(), 0, "it was told before");
+        while !house.measured().contains("kernos_sessions 0\n") {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     #[tokio::test]
@@ -144,9 +162,9 @@ mod tests {
         let soon = jiff::Timestamp::try_from(soon).unwrap().strftime("%Y-%m-%dT%H:%M:%SZ");
         let house = House::with(&alice().replace("profile", &format!("expires = {soon}\nprofile")));
         let call = sleeping(&house).await;
-        assert_eq!(house.door.revoke().await, 0);
+        assert_eq!(house.door.revoke(), 0);
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(house.door.revoke().await, 1);
+        assert_eq!(house.door.revoke(), 1);
         assert_eq!(call.await.unwrap()["result"]["structuredContent"]["ended"], "revoked");
     }
 
@@ -154,7 +172,7 @@ mod tests {
     async fn a_call_that_was_let_in_before_and_begins_after_does_not_run() {
         let house = House::new();
         let caller = crate::http::testing::caller(&house.door.policy(), "alice's key");
-        house.door.replace_policy(policy(""), vec![]).await;
+        house.door.replace_policy(policy(""), vec![]);
         let Value::Object(arguments) = json!({"command": ["echo"]}) else { unreachable!() };
         let (watch, stop) = (Watch::default(), tokio_util::sync::CancellationToken::new());
         let answer = house.door.call(&caller, "shell_execute", arguments, watch, stop).await;

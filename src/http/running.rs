@@ -81,10 +81,11 @@ impl Running {
 }
 
 impl Call {
-    /// Ends it; `reason` is a word for the record. The first one counts.
-    pub(super) fn end(&self, why: Stop, reason: &'static str) {
-        let _ = self.why.set((why, reason));
+    /// Ends it, and tells whether nobody had before; `reason` is a word for the record. The first one counts.
+    pub(super) fn end(&self, why: Stop, reason: &'static str) -> bool {
+        let is_first = self.why.set((why, reason)).is_ok();
         self.ended.cancel();
+        is_first
     }
 
     /// Why somebody has ended it, if so.

@@ -283,7 +283,7 @@ mod tests {
     async fn both_versions_are_spoken_and_of_http_only_the_first() {
         let house = House::new();
         let (policy, certificate) = certified();
-        house.door.replace_policy(policy, vec![]).await;
+        house.door.replace_policy(policy, vec![]);
         let (address, _stop, _served) = house.serve(Patience::default());
         for version in rustls::ALL_VERSIONS {
             let mut stream = connect_by(address, &certificate, &[version]).await.unwrap();
@@ -301,10 +301,10 @@ mod tests {
         let ((first_policy, first), (second_policy, second)) = (certified(), certified());
         let mut in_the_clear = TcpStream::connect(address).await.unwrap();
         lives(&mut in_the_clear).await;
-        house.door.replace_policy(first_policy, vec![]).await;
+        house.door.replace_policy(first_policy, vec![]);
         let mut before = connect(address, &first).await.unwrap();
         lives(&mut before).await;
-        house.door.replace_policy(second_policy, vec![]).await;
+        house.door.replace_policy(second_policy, vec![]);
         lives(&mut before).await;
         lives(&mut in_the_clear).await;
         assert!(connect(address, &first).await.is_err(), "the first certificate is not shown any more");
@@ -314,7 +314,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_does_not_speak_tls_is_told_so_and_whoever_is_silent_is_not_waited_for() {
         let house = House::new();
-        house.door.replace_policy(certified().0, vec![]).await;
+        house.door.replace_policy(certified().0, vec![]);
         let (address, _stop, _served) =
             house.serve(Patience { handshake: Duration::from_millis(100), ..Patience::default() });
         let mut stream = TcpStream::connect(address).await.unwrap();
