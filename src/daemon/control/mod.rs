@@ -9,7 +9,7 @@ mod table;
 
 use std::env;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -84,15 +84,66 @@ fn place() -> Option<PathBuf> {
 }
 
 fn bind(path: &Path) -> io::Result<UnixListener> {
-    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+    // A name alone is one in the working directory, which is there.
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.exists()) {
         std::fs::DirBuilder::new().mode(0o755).create(directory)?;
     }
-    // What an earlier daemon left behind: nobody listens there.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_socket(path)?;
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Removes what an earlier daemon left behind: nobody listens there.
+fn remove_socket(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path),
+        Ok(_) => Err(io::Error::other(
+            "what is there is no socket, and is left there: choose another path, or move it away",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_socket_is_left_where_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let (file, link) = (place.path().join("kernos.toml"), place.path().join("link"));
+        fs::write(&file, "precious").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for path in [&file, &link] {
+            let error = open(Some(path)).unwrap_err();
+            assert!(
+                matches!(&error, Error::Control { source, .. } if source.to_string().contains("no socket"))
+            );
+        }
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[test]
+    fn the_socket_of_an_earlier_daemon_makes_way() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("made").join("control");
+        drop(open(Some(&path)).unwrap().unwrap());
+        let listening = open(Some(&path)).unwrap();
+        assert!(listening.is_some() && UnixStream::connect(&path).is_ok());
+        assert!(matches!(open(Some(&path)), Err(Error::Control { .. })), "it answers");
+    }
+
+    #[test]
+    fn a_name_alone_is_one_in_the_working_directory() {
+        let name = PathBuf::from(format!("kernos-test-control-{}", std::process::id()));
+        let bound = bind(&name);
+        let _ = fs::remove_file(&name);
+        bound.unwrap();
+    }
 }
