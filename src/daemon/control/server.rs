@@ -20,23 +20,36 @@ use crate::exec::wire::Channel;
 /// Whoever asks has its question ready.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Answers whoever is root, one after another.
-pub async fn serve(listener: std::os::unix::net::UnixListener, steward: Arc<Steward>) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = UnixListener::from_std(listener)?;
+/// What is wrong with accepting, such as too many open files, takes a while to be over.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Answers whoever is root, one after another, for as long as it is polled.
+pub async fn serve(listener: std::os::unix::net::UnixListener, steward: Arc<Steward>) {
+    let listener = match listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener)) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "no orders are taken from root"),
+    };
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(PATIENCE).await;
-            continue;
+        let stream = match accept(&listener).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "whoever has an order for kernos is not heard");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
         };
         let steward = Arc::clone(&steward);
-        let stream = stream.into_std()?;
         // The answer is written with what blocks: it needs a thread that may wait.
         let answered = tokio::task::spawn_blocking(move || answer(stream, &steward)).await;
         if let Err(error) | Ok(Err(error)) = answered.map_err(io::Error::other) {
             tracing::warn!(%error, "an order could not be answered");
         }
     }
+}
+
+async fn accept(listener: &UnixListener) -> io::Result<StdStream> {
+    let (stream, _) = listener.accept().await?;
+    stream.into_std()
 }
 
 fn answer(stream: StdStream, steward: &Steward) -> io::Result<()> {
