@@ -144,8 +144,17 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A daemon has hung up on somebody who is not root.
+    #[error("the daemon at {} has closed the connection at once: it answers only root", path.display())]
+    Dismissed {
+        /// Where.
+        path: PathBuf,
+    },
     /// A daemon took the order and has not answered.
-    #[error("the daemon at {} does not answer; it takes orders from root only", path.display())]
+    #[error(
+        "the daemon at {} has not answered, so that the outcome is unknown: look at `/ready` or the journal",
+        path.display()
+    )]
     Unanswered {
         /// Where.
         path: PathBuf,
@@ -211,6 +220,7 @@ impl Error {
             Self::Unreachable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::Permission
             }
+            Self::Dismissed { .. } => Exit::Permission,
             Self::Unreachable { .. } | Self::Unanswered { .. } => Exit::Unavailable,
             Self::Control { .. }
             | Self::Listen { .. }

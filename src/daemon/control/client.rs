@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::unistd::Uid;
+
 use super::table::table;
 use super::{Answer, Ask};
 use crate::daemon::cli::{Calls, Reload, Stop};
@@ -18,7 +20,8 @@ use crate::exec::wire::Channel;
 use crate::http::Stopped;
 use crate::vocab::Chain;
 
-/// Longer than a reload takes: compiling takes milliseconds, calls that are ended have two seconds to answer.
+/// Longer than a reload takes, which is milliseconds, and a stop, which is five seconds at most; with what was asked
+/// before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `kernos reload`: hands the policy and its secrets over, and prints the verdict.
@@ -70,9 +73,13 @@ struct Daemon<'p> {
 
 impl<'p> Daemon<'p> {
     fn at(control: &'p Path) -> Result<Self, Error> {
+        Self::with(control, PATIENCE)
+    }
+
+    fn with(control: &'p Path, patience: Duration) -> Result<Self, Error> {
         let failed = |source| Error::Unreachable { path: control.to_owned(), source };
         let stream = UnixStream::connect(control).map_err(failed)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_read_timeout(Some(patience)).map_err(failed)?;
         Ok(Self { control, channel: Channel::new(OwnedFd::from(stream)) })
     }
 
@@ -104,16 +111,71 @@ impl<'p> Daemon<'p> {
 
     fn answer(&mut self) -> Result<Answer, Error> {
         let answer = self.channel.receive().map_err(|source| self.lost(source))?;
-        // It closes the socket of whoever is not root, and says nothing to them.
-        answer.ok_or_else(|| self.lost(io::ErrorKind::ConnectionReset.into()))
+        answer.ok_or_else(|| self.lost(io::Error::other("it closed the connection")))
     }
 
-    /// It answered something else: it is of another version.
+    /// It answered something else.
     fn confused(&self) -> Error {
-        self.lost(io::ErrorKind::InvalidData.into())
+        self.lost(io::Error::other("it says something else: is it of another version?"))
     }
 
     fn lost(&self, source: io::Error) -> Error {
-        Error::Unanswered { path: self.control.to_owned(), source }
+        lost(self.control, source, Uid::effective().is_root())
+    }
+}
+
+/// A daemon hangs up on whoever is not root, unheard. What root has asked it may have done all the same.
+fn lost(control: &Path, source: io::Error, is_root: bool) -> Error {
+    let path = control.to_owned();
+    match source.kind() {
+        io::ErrorKind::WouldBlock => {
+            Error::Unanswered { path, source: io::Error::new(io::ErrorKind::TimedOut, "no answer in time") }
+        }
+        _ if is_root => Error::Unanswered { path, source },
+        _ => Error::Dismissed { path },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_hangs_up_on_somebody_is_told_from_one_that_is_silent() {
+        let closed = |is_root| {
+            let error = lost("/c".as_ref(), io::Error::other("it closed the connection"), is_root);
+            (Chain(&error).to_string(), error.exit())
+        };
+        assert_eq!(
+            closed(false),
+            (
+                "the daemon at /c has closed the connection at once: it answers only root".to_owned(),
+                Exit::Permission
+            )
+        );
+        let unknown = "the daemon at /c has not answered, so that the outcome is unknown: \
+                       look at `/ready` or the journal: it closed the connection";
+        assert_eq!(closed(true), (unknown.to_owned(), Exit::Unavailable));
+    }
+
+    #[test]
+    fn of_what_is_not_answered_in_time_the_outcome_is_unknown() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let silent = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut channel = Channel::new(OwnedFd::from(stream));
+            channel.receive::<Ask>().unwrap();
+            channel
+        });
+        let mut daemon = Daemon::with(&path, Duration::from_millis(500)).unwrap();
+        let Err(error) = daemon.ask(&Ask::Calls) else { panic!("nobody has answered") };
+        drop(silent.join().unwrap());
+        let said = Chain(&error).to_string();
+        assert!(said.ends_with("unknown: look at `/ready` or the journal: no answer in time"), "{said}");
     }
 }
