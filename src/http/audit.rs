@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::redact::redacted;
 use super::trace::Trace;
 use crate::tools::{Account, Decision};
-use crate::vocab::Secret;
+use crate::vocab::{Secret, escaped};
 
 /// A command is cut at this length: long enough for what people type, short enough for a datagram.
 const COMMAND_MAX: usize = 16 * 1024;
@@ -170,21 +170,6 @@ fn written(words: &[String]) -> (String, Option<String>) {
     let digest = crate::vocab::hex(&Sha256::digest(whole.as_bytes()));
     let end = (0..=COMMAND_MAX).rev().find(|end| whole.is_char_boundary(*end)).unwrap_or(0);
     (format!("{}…", &whole[..end]), Some(digest))
-}
-
-/// Every character that could move a terminal's cursor or turn its text around, as JSON writes them.
-pub(super) fn escaped(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        let code = u32::from(character);
-        let turns_text = matches!(code, 0x061c | 0x200e..=0x200f | 0x2028..=0x202e | 0x2066..=0x2069);
-        if character.is_control() || turns_text {
-            let _ = write!(plain, "\\u{code:04x}");
-        } else {
-            plain.push(character);
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

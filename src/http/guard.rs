@@ -137,7 +137,7 @@ fn address(host: &str) -> Option<IpAddr> {
 }
 
 fn shown(text: &str) -> String {
-    super::audit::escaped(text).chars().take(128).collect()
+    crate::vocab::escaped(text).chars().take(128).collect()
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 
 mod abs_path;
 mod chain;
+mod escaped;
 mod hex;
 mod printable;
 mod secret;
 
 pub use abs_path::{AbsPath, AbsPathError};
 pub use chain::Chain;
+pub use escaped::escaped;
 pub use hex::hex;
 pub use printable::printable;
 pub use secret::Secret;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
-use super::audit::escaped;
 use crate::exec::{Line, Watch};
+use crate::vocab::escaped;
 
 /// Between two messages at least: nobody reads faster.
 const PACE: Duration = Duration::from_millis(500);
