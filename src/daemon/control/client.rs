@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 
-use super::table::table;
+use super::table::{json, table};
 use super::{Answer, Ask};
 use crate::daemon::cli::{Calls, Reload, Stop};
 use crate::daemon::exit::{Error, Exit};
@@ -45,11 +45,7 @@ pub fn reload(arguments: &Reload) -> Result<Exit, Error> {
 pub fn calls(arguments: &Calls) -> Result<Exit, Error> {
     let mut daemon = Daemon::at(&arguments.control)?;
     let Answer::Calls(calls) = daemon.ask(&Ask::Calls)? else { return Err(daemon.confused()) };
-    if arguments.json {
-        print(&format!("{:#}\n", serde_json::json!(calls)))?;
-    } else {
-        print(&table(&calls))?;
-    }
+    print(&if arguments.json { json(&calls) } else { table(&calls) })?;
     Ok(Exit::Done)
 }
 

@@ -1,11 +1,19 @@
-//! Calls as a table for a terminal: what an agent wrote moves no cursor there.
+//! Calls as a table for a terminal, or as JSON: what an agent wrote moves no cursor there.
 
 use crate::http::CallNow;
+use crate::vocab::escaped;
 
 /// Columns of a command that are shown: a terminal's line has room for them, and `--json` shows the rest.
 const COMMAND: usize = 100;
 
 const HEADS: [&str; 7] = ["CALL", "KEY", "AGE", "CPU", "MEMORY", "PROCESSES", "COMMAND"];
+
+/// An array, for programs and, indented, for people.
+pub(super) fn json(calls: &[CallNow]) -> String {
+    // The breaks between its lines are the only ones: within a text JSON has none.
+    let json = format!("{:#}", serde_json::json!(calls));
+    json.lines().map(|line| escaped(line) + "\n").collect()
+}
 
 /// One line a call.
 pub(super) fn table(calls: &[CallNow]) -> String {
@@ -52,21 +60,39 @@ fn command(words: &[String]) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_call_is_a_line_in_which_nothing_moves_the_cursor() {
-        let words = ["printf", "a b", "", "\u{1b}[2J\n\u{202e}x"].map(str::to_owned);
-        let call = CallNow {
+    fn call() -> CallNow {
+        CallNow {
             call: 7,
             key: "alice".to_owned(),
             tool: "shell_execute".to_owned(),
-            command: Some(words.to_vec()),
+            command: None,
             age: 3.25,
             cpu: Some(0.04),
             memory: Some(3 << 20),
             processes: Some(2),
             from: [127, 0, 0, 1].into(),
             request_id: "ab12".to_owned(),
-        };
+        }
+    }
+
+    const TURNING: &str =
+        "\u{7f}\u{85}\u{9b}2J\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\"\\é\n";
+
+    #[test]
+    fn in_json_and_in_the_table_no_character_turns_the_text_and_none_is_lost() {
+        let call = CallNow { command: Some(vec![TURNING.to_owned()]), ..call() };
+        let raw = |text: &str| text.contains(|c: char| c != '\n' && !matches!(c, ' '..='~' | 'é'));
+        let json = json(std::slice::from_ref(&call));
+        assert!(!raw(&json), "{json:?}");
+        assert_eq!(serde_json::from_str::<Vec<CallNow>>(&json).unwrap(), std::slice::from_ref(&call));
+        let table = table(&[call]);
+        assert!(!raw(&table) && table.lines().count() == 2, "{table:?}");
+    }
+
+    #[test]
+    fn a_call_is_a_line_in_which_nothing_moves_the_cursor() {
+        let words = ["printf", "a b", "", "\u{1b}[2J\n\u{202e}x"].map(str::to_owned);
+        let call = CallNow { command: Some(words.to_vec()), ..call() };
         let waiting =
             CallNow { call: 12, command: None, cpu: None, memory: None, processes: None, ..call.clone() };
         let printed = [
