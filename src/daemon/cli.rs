@@ -141,9 +141,9 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_long_help = RELOAD_EXAMPLES)]
 pub struct Reload {
-    /// The policy file
-    #[arg(long, value_name = "FILE", default_value = PACKAGED, value_hint = ValueHint::FilePath)]
-    pub config: PathBuf,
+    /// The policy file; without it /etc/kernos/kernos.toml, if that is the one that the daemon was started with
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
     /// Where the daemon takes orders
     #[arg(long, value_name = "SOCKET", default_value = SOCKET, value_hint = ValueHint::FilePath)]
     pub control: PathBuf,

@@ -24,8 +24,9 @@ pub struct Chosen {
 impl Chosen {
     /// Where the policy is to be read from again; none where it is the default one.
     pub fn file_to_reread(&self, arguments: &Serve) -> Option<PathBuf> {
-        let named = arguments.config.clone().or_else(|| Some(PACKAGED.into()));
-        named.filter(|_| self.welcome.is_none())
+        let named = arguments.config.clone().unwrap_or_else(|| PACKAGED.into());
+        // Whoever reads of it may be in another directory.
+        self.welcome.is_none().then(|| std::path::absolute(&named).unwrap_or(named))
     }
 }
 

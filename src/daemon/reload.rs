@@ -109,6 +109,11 @@ impl Steward {
         (verdict, reloading)
     }
 
+    /// Why this file is not the one that was meant, if nobody named it and this process was started with another.
+    pub fn mistaken(&self, file: &str, named: bool) -> Option<String> {
+        if named { None } else { mistaken(self.file.as_deref(), file) }
+    }
+
     /// What people read in `systemctl status`.
     pub fn status(&self) -> String {
         let plural = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
@@ -182,6 +187,21 @@ impl Drop for Reloading<'_> {
     }
 }
 
+fn mistaken(own: Option<&Path>, file: &str) -> Option<String> {
+    match own {
+        Some(own) if own == Path::new(file) => None,
+        Some(own) => Some(format!(
+            "kernos was started with {own}, and {file} is what is read where nobody names a file: \
+             `kernos reload --config {own}`",
+            own = own.display()
+        )),
+        None => Some(format!(
+            "kernos was started without a policy file, and {file} is what is read where nobody names one: \
+             say `--config` if it is meant"
+        )),
+    }
+}
+
 fn unusable(why: String) -> Verdict {
     Verdict { diagnostics: Vec::new(), outcome: Outcome::Unusable { why } }
 }
@@ -218,5 +238,19 @@ impl std::fmt::Display for Outcome {
             }
             Self::Unusable { why } => write!(f, "the policy was not replaced: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_by_default_is_refused_unless_kernos_was_started_with_it() {
+        let (packaged, other) = ("/etc/kernos/kernos.toml", "/srv/kernos.toml");
+        assert_eq!(mistaken(Some(packaged.as_ref()), packaged), None);
+        let refused = mistaken(Some(other.as_ref()), packaged).unwrap();
+        assert!(refused.contains(packaged) && refused.ends_with("`kernos reload --config /srv/kernos.toml`"));
+        assert!(mistaken(None, packaged).unwrap().contains("without a policy file"));
     }
 }

@@ -225,6 +225,18 @@ fn a_file_that_is_not_to_be_trusted_is_refused_by_root_and_told_to_the_daemon() 
 
 #[test]
 #[ignore = "needs root; run by .ci/run"]
+fn the_default_file_is_not_taken_for_the_one_that_the_daemon_was_started_with() {
+    let daemon = Setup::new().start();
+    let output = daemon.order(&["reload"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let own = daemon.setup().policy_file().display().to_string();
+    for named in ["/etc/kernos/kernos.toml", &own] {
+        assert!(text(&output).contains(named), "nothing of {named} in {output:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root; run by .ci/run"]
 fn a_credential_is_rotated_by_a_reload() {
     let setup = Setup::new();
     let credentials = setup.outside().join("credentials");

@@ -14,6 +14,7 @@ use super::{Answer, Ask};
 use crate::daemon::cli::{Calls, Reload, Stop};
 use crate::daemon::exit::{Error, Exit};
 use crate::daemon::handed::Opening;
+use crate::daemon::policy_file::PACKAGED;
 use crate::daemon::reload::Verdict;
 use crate::daemon::{load, policy_file, print, tell};
 use crate::exec::wire::Channel;
@@ -26,11 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `kernos reload`: hands the policy and its secrets over, and prints the verdict.
 pub fn reload(arguments: &Reload) -> Result<Exit, Error> {
-    let path = arguments.config.as_path();
+    let path = arguments.config.as_deref().unwrap_or(PACKAGED.as_ref());
+    let (file, named) = (path.display().to_string(), arguments.config.is_some());
     let mut daemon = Daemon::at(&arguments.control)?;
     let answer = match policy_file::open_trusted(path) {
-        Ok(file) => daemon.hand_over(path, &file)?,
-        Err(error) => daemon.ask(&Ask::Unusable { why: Chain(&error).to_string() })?,
+        Ok(policy) => daemon.hand_over(file, named, &policy)?,
+        Err(error) => daemon.ask(&Ask::Unusable { file, named, why: Chain(&error).to_string() })?,
     };
     let Answer::Reloaded(Verdict { diagnostics, outcome }) = answer else { return Err(daemon.confused()) };
     tell(&diagnostics.concat());
@@ -85,15 +87,14 @@ impl<'p> Daemon<'p> {
     }
 
     /// Opens each secret that the policy names, as the daemon no longer can.
-    fn hand_over(&mut self, path: &Path, file: &File) -> Result<Answer, Error> {
-        let name = path.display().to_string();
+    fn hand_over(&mut self, file: String, named: bool, policy: &File) -> Result<Answer, Error> {
         let opening = Opening::as_root();
-        if let Ok(policy) = policy_file::read_open(name.clone(), file) {
+        if let Ok(policy) = policy_file::read_open(file.clone(), policy) {
             // What is wrong with it is the daemon's to say.
             let _ = load::compile(&policy, &opening);
         }
         let secrets = opening.opened();
-        self.send(&Ask::Reload { file: name, secrets: secrets.len() }, &[file])?;
+        self.send(&Ask::Reload { file, named, secrets: secrets.len() }, &[policy])?;
         for (name, file) in &secrets {
             self.send(name, &[file])?;
         }

@@ -33,11 +33,17 @@ enum Ask {
     Reload {
         /// What its file is called.
         file: String,
+        /// Whether somebody named it; else it is the default, which must be the daemon's own.
+        named: bool,
         /// How many secrets follow.
         secrets: usize,
     },
     /// A policy was to be loaded and its file cannot be used: to be told wherever a refused reload is.
     Unusable {
+        /// What its file is called.
+        file: String,
+        /// Whether somebody named it.
+        named: bool,
         /// Why not.
         why: String,
     },

@@ -64,13 +64,19 @@ fn answer(stream: StdStream, steward: &Steward) -> io::Result<()> {
     let Some(ask) = channel.receive()? else { return Ok(()) };
     let runtime = Handle::current();
     let (answer, reloading) = match ask {
-        Ask::Reload { file, secrets } => {
+        Ask::Reload { file, named, secrets } => {
             let policy = channel.descriptor()?;
             let secrets = Secrets::Handed(handed(&mut channel, secrets)?);
-            let (verdict, reloading) = runtime.block_on(steward.reload(file, policy.into(), secrets));
+            let (verdict, reloading) = runtime.block_on(async {
+                match steward.mistaken(&file, named) {
+                    None => steward.reload(file, policy.into(), secrets).await,
+                    Some(why) => steward.refuse(why).await,
+                }
+            });
             (Answer::Reloaded(verdict), Some(reloading))
         }
-        Ask::Unusable { why } => {
+        Ask::Unusable { file, named, why } => {
+            let why = steward.mistaken(&file, named).unwrap_or(why);
             let (verdict, reloading) = runtime.block_on(steward.refuse(why));
             (Answer::Reloaded(verdict), Some(reloading))
         }
