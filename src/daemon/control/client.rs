@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 
+use super::opening::Opening;
 use super::table::{json, table};
 use super::{Answer, Ask};
 use crate::daemon::cli::{Calls, Reload, Stop};
 use crate::daemon::exit::{Error, Exit};
-use crate::daemon::handed::Opening;
 use crate::daemon::policy_file::PACKAGED;
 use crate::daemon::reload::Verdict;
 use crate::daemon::{load, policy_file, print, tell};

@@ -4,6 +4,7 @@
 //! descriptors; nothing else that comes over the socket is believed, and nobody else may ask.
 
 mod client;
+mod opening;
 mod server;
 mod table;
 
