@@ -2,6 +2,7 @@
 //!
 //! The only floor that reads the environment. What is served, and to whom, is decided below it.
 
+pub mod beat;
 pub mod boot;
 pub mod check;
 pub mod cli;
@@ -17,7 +18,6 @@ pub mod load;
 pub mod log;
 pub mod notify;
 pub mod policy_file;
-pub mod pulse;
 pub mod reload;
 pub mod service;
 pub mod signals;

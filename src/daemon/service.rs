@@ -15,7 +15,7 @@ use super::handed::Started;
 use super::reload::Steward;
 use super::signals::Signals;
 use super::welcome::Welcome;
-use super::{control, listen, load, notify, pulse, tell};
+use super::{beat, control, listen, load, notify, tell};
 use crate::exec::{Executor, Launched};
 use crate::http::{self, Build, Door, Parts, Record};
 use crate::policy::Policy;
@@ -132,8 +132,8 @@ fn chores(
 ) -> CancellationToken {
     let chores = CancellationToken::new();
     give_back_what_is_free();
-    let pulse = pulse::beat(Arc::clone(steward), Arc::clone(executor));
-    tokio::spawn(chores.clone().run_until_cancelled_owned(pulse));
+    let beat = beat::beat(Arc::clone(steward), Arc::clone(executor));
+    tokio::spawn(chores.clone().run_until_cancelled_owned(beat));
     if let Some(control) = control {
         let orders = control::serve(control, Arc::clone(steward));
         tokio::spawn(chores.clone().run_until_cancelled_owned(orders));
