@@ -154,7 +154,9 @@ mod tests {
         let (done, offered) = mpsc::channel();
         let itself = Arc::clone(&stream);
         thread::spawn(move || {
-            lines.iter().for_each(|line| itself.offer(writer.as_fd(), line));
+            for line in &lines {
+                itself.offer(writer.as_fd(), line);
+            }
             let _ = done.send(writer);
         });
         let writer = offered.recv_timeout(Duration::from_secs(10)).expect("whoever logs goes on");
