@@ -204,6 +204,7 @@ fn root_hands_over_what_the_daemon_cannot_read() {
     for said in ["kernos.toml:", "ten bananas", "not replaced: the new one has 1 mistake"] {
         assert!(text(&output).contains(said), "nothing of {said} in\n{}", text(&output));
     }
+    daemon.log.await_event("a number in place of the mistakes", |event| event["diagnostics"] == 1);
     daemon.rewrite("timeout = \"ten bananas\"", "timeout = \"10s\"");
     daemon.rewrite("hosts   =", "environment = \"test\"\nhosts   =");
     let output = daemon.reload();
