@@ -151,7 +151,7 @@ mod tests {
         let terms = Terms { rate: None, concurrent: 1 };
         let budget = house.door.budgets.of("alice", terms);
         for (tables, holders) in [(alice(), 2), (String::new(), 1)] {
-            house.door.replace_policy(policy(&tables), vec![]).await;
+            house.door.replace_policy(policy(&tables), vec![]);
             assert_eq!(Arc::strong_count(&budget), holders, "{tables}");
         }
     }
