@@ -20,7 +20,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 /// Replaces the policy again and again, until the work ends.
 pub fn keep_reloading(kernos: &Path, daemon: &Besieged, site: &Site) {
-    let mut limits = ["31s", "30s"].into_iter().cycle();
+    let mut limits = ["29s", "30s"].into_iter().cycle();
     while !site.ended.load(Ordering::Relaxed) {
         let limit = limits.next().expect("it never ends");
         site.ledger.done(reload(kernos, daemon, limit));
