@@ -24,6 +24,7 @@ use super::under_way::{Crowded, UnderWay};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// The first revision without sessions. Revisions are dates, which compare as text.
@@ -46,6 +47,7 @@ pub(super) struct Endpoint {
 struct Exchange {
     endpoint: Endpoint,
     caller: Caller,
+    is_sessionless: bool,
     session: Option<Held>,
     under_way: Arc<UnderWay>,
     /// An answer on its way, until its body is dropped: a drain waits for it.
@@ -71,7 +73,7 @@ impl Endpoint {
 
     /// A stream on which there will be nothing but that it is there.
     fn standing(&self, session: &Held) -> Response {
-        let (ended, close) = (session.stand().ended(self.pulse), self.door.close.clone());
+        let (ended, close) = (session.stand().ended(), self.door.close.clone());
         pulse::standing(self.pulse, async move {
             close.run_until_cancelled_owned(ended).await;
         })
@@ -96,7 +98,7 @@ pub(super) async fn answer(
     if let Some(session) = &session
         && stands(&request)
     {
-        return endpoint.standing(session);
+        return if pulse::is_felt(request.headers()) { endpoint.standing(session) } else { unacceptable() };
     }
     let budget = endpoint.door.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
     let under_way = match budget.request() {
@@ -104,7 +106,8 @@ pub(super) async fn answer(
         Err(crowded) => return crowded_out(crowded).await,
     };
     let on_its_way = endpoint.door.answers.token();
-    let answer = Exchange { endpoint, caller, session, under_way, on_its_way }.answer(request);
+    let answer =
+        Exchange { endpoint, caller, is_sessionless, session, under_way, on_its_way }.answer(request);
     if is_sessionless {
         return answer.await;
     }
@@ -117,7 +120,7 @@ pub(super) async fn answer(
 impl Exchange {
     async fn answer(self, request: Request<Body>) -> Response {
         let method = request.method().clone();
-        let opens = !is_sessionless(request.headers()) && self.session.is_none();
+        let opens = !self.is_sessionless && self.session.is_none();
         let (response, fault) =
             self.pass_on(request, if opens { body::OPENING_MAX } else { body::MAX }).await;
         match fault.flaw() {
@@ -147,7 +150,7 @@ impl Exchange {
     async fn pass_on(&self, request: Request<Body>, most: usize) -> (Response, Fault) {
         let (mut parts, body) = request.into_parts();
         let (body, fault) = Bounded::of(body, most, &self.under_way);
-        let is_felt = is_sessionless(&parts.headers) && pulse::is_felt(&parts.headers);
+        let is_felt = self.is_sessionless && pulse::is_felt(&parts.headers);
         if parts.method == Method::POST {
             accept_both(&mut parts.headers);
         }
@@ -159,14 +162,19 @@ impl Exchange {
     }
 }
 
-/// Whether it asks for what the server has to say unasked: not for a stream that was lost, which rmcp knows.
+/// Whether it asks for what the server has to say unasked: not for the stream of a request that was lost, whose ids
+/// have a slash.
 fn stands(request: &Request<Body>) -> bool {
-    let headers = request.headers();
-    request.method() == Method::GET && pulse::is_felt(headers) && !headers.contains_key(LAST_EVENT_ID)
+    let is_lost = |id: &HeaderValue| id.as_bytes().contains(&b'/');
+    request.method() == Method::GET && !request.headers().get(LAST_EVENT_ID).is_some_and(is_lost)
 }
 
+/// Whether a request belongs to the newer era: it says so, and which method it is. `initialize` opens a session
+/// whatever it says; and what does not name its method, as that era must, may be one.
 fn is_sessionless(headers: &HeaderMap) -> bool {
-    headers.get(PROTOCOL_VERSION).and_then(|version| version.to_str().ok()).is_some_and(|v| v >= SESSIONLESS)
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    text(PROTOCOL_VERSION).is_some_and(|version| version >= SESSIONLESS)
+        && text(METHOD).is_some_and(|method| method != "initialize")
 }
 
 /// rmcp asks for both media types by name; plain HTTP clients send `*/*`.
@@ -186,6 +194,10 @@ fn typed(mut response: Response) -> Response {
 fn with_status(status: StatusCode, mut response: Response) -> Response {
     *response.status_mut() = status;
     response
+}
+
+fn unacceptable() -> Response {
+    reply::text(StatusCode::NOT_ACCEPTABLE, "Not Acceptable: there is a stream of events (text/event-stream)")
 }
 
 async fn full(too_many: TooMany) -> Response {

@@ -31,7 +31,9 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 
 /// Whether the client says that it reads events: one that takes anything may be no MCP client at all.
 pub(super) fn is_felt(headers: &HeaderMap) -> bool {
-    let says = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/event-stream"));
+    let says = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("text/event-stream"))
+    };
     headers.get_all(header::ACCEPT).iter().any(says)
 }
 

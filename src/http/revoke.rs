@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures::future::join_all;
+
 use super::call::Caller;
 use super::door::{Door, Served};
 use super::running::Call;
@@ -58,9 +60,7 @@ impl Door {
             tokio::time::sleep(LOOK).await;
         };
         let _ = tokio::time::timeout(ANSWER, answered).await;
-        for id in sessions {
-            self.sessions.end(&id).await;
-        }
+        join_all(sessions.iter().map(|id| self.sessions.end(id))).await;
     }
 
     /// Why this caller would not be let in any more, if so.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError,
@@ -28,6 +28,9 @@ pub(in crate::http) enum Error {
     /// There are too many.
     #[error(transparent)]
     TooMany(#[from] TooMany),
+    /// The stream is of a time before the session slept.
+    #[error("that stream has ended")]
+    Slept,
     /// rmcp's own reason.
     #[error("the session failed")]
     Inner(#[source] LocalSessionManagerError),
@@ -52,14 +55,29 @@ impl Sessions {
     pub(super) async fn put_to_sleep(&self, id: &SessionId, session: &Session) {
         let mut life = session.life.lock().await;
         if session.is_awake() && !session.is_held() && life.opened_with.is_some() {
-            session.set_awake(false, &mut life);
+            session.sleep(&mut life);
             life.leaving += 1;
             self.awake.end(id).await;
         }
     }
 
-    fn held<S>(&self, id: &SessionId, stream: S, turn: Turn) -> Streaming<S> {
-        Streaming::new(stream, turn, self.hold(id))
+    /// The stream of a request. rmcp numbers those anew whenever a session wakes, so that ids tell which waking it was.
+    fn held(
+        &self,
+        id: &SessionId,
+        stream: impl Stream<Item = ServerSseMessage> + Send + Sync + 'static,
+        turn: Turn,
+    ) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
+        let waking = self.waking(id);
+        let told = stream.map(move |mut message| {
+            message.event_id = message.event_id.map(|id| format!("{waking}.{id}"));
+            message
+        });
+        Streaming::new(told, turn, self.hold(id))
+    }
+
+    fn waking(&self, id: &str) -> u64 {
+        self.get(id).map_or(0, |session| session.wakings())
     }
 }
 
@@ -139,7 +157,11 @@ impl SessionManager for Sessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
-        let stream = self.awake.0.resume(id, last_event_id).await.map_err(Error::Inner)?;
+        let (waking, event) = last_event_id.split_once('.').unwrap_or_default();
+        if waking != self.waking(id).to_string() {
+            return Err(Error::Slept);
+        }
+        let stream = self.awake.0.resume(id, event.to_owned()).await.map_err(Error::Inner)?;
         Ok(self.held(id, stream, Turn::default()))
     }
 
@@ -151,7 +173,7 @@ impl SessionManager for Sessions {
             return Ok(RestoreOutcome::NotSupported);
         }
         let outcome = self.awake.0.restore_session(id).await.map_err(Error::Inner)?;
-        session.set_awake(true, &mut life);
+        session.wake(&mut life);
         drop(life);
         self.rest(AWAKE_MAX, Duration::ZERO).await;
         Ok(outcome)

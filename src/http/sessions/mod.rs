@@ -152,7 +152,7 @@ impl Sessions {
 
     /// Puts to sleep what nobody has used for `idle`, but for the `most` that were used last.
     pub(super) async fn rest(&self, most: usize, idle: Duration) {
-        let mut drowsy = self.such(|session| session.is_awake() && session.is_idle(idle));
+        let mut drowsy = self.such(|session| session.is_awake() && session.is_drowsy(idle));
         if drowsy.len() > most {
             drowsy.sort_by_cached_key(|(_, session)| Reverse(session.used()));
             for (id, session) in drowsy.split_off(most) {

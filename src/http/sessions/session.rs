@@ -1,11 +1,10 @@
 //! What kernos knows of a session: whose it is, whether anybody uses it, and what it takes to wake it.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::call::Caller;
@@ -25,6 +24,10 @@ pub(super) struct Session {
     there: CancellationToken,
     /// Ends its stream that stands open.
     standing: Mutex<CancellationToken>,
+    /// That stream, and those of before until they have ended.
+    stands: AtomicUsize,
+    /// How often it was woken.
+    wakings: AtomicU64,
 }
 
 /// Whose a session is.
@@ -59,6 +62,8 @@ impl Session {
             life: tokio::sync::Mutex::default(),
             there: CancellationToken::new(),
             standing: Mutex::default(),
+            stands: AtomicUsize::new(0),
+            wakings: AtomicU64::new(0),
         }
     }
 
@@ -78,16 +83,31 @@ impl Session {
         self.held.load(Ordering::Acquire) > 0
     }
 
-    pub(super) fn is_idle(&self, idle: Duration) -> bool {
+    /// Whether it may sleep.
+    pub(super) fn is_drowsy(&self, idle: Duration) -> bool {
         !self.is_held() && self.used().elapsed() >= idle
+    }
+
+    /// Whether it may end: a stream that stands open keeps it.
+    pub(super) fn is_idle(&self, idle: Duration) -> bool {
+        self.is_drowsy(idle) && self.stands.load(Ordering::Acquire) == 0
     }
 
     pub(super) fn is_awake(&self) -> bool {
         self.is_awake.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_awake(&self, awake: bool, _: &mut Life) {
-        self.is_awake.store(awake, Ordering::Release);
+    pub(super) fn wake(&self, _: &mut Life) {
+        self.wakings.fetch_add(1, Ordering::AcqRel);
+        self.is_awake.store(true, Ordering::Release);
+    }
+
+    pub(super) fn sleep(&self, _: &mut Life) {
+        self.is_awake.store(false, Ordering::Release);
+    }
+
+    pub(super) fn wakings(&self) -> u64 {
+        self.wakings.load(Ordering::Acquire)
     }
 
     /// When it was used last.
@@ -114,9 +134,7 @@ impl Held {
         session.held.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(session))
     }
-}
 
-impl Held {
     /// The session's stream that stands open without a request. There is one: that of before ends.
     pub(in crate::http) fn stand(&self) -> Standing {
         let session = Arc::clone(&self.0);
@@ -124,7 +142,15 @@ impl Held {
         let mut standing = session.standing.lock().unwrap_or_else(PoisonError::into_inner);
         mem::replace(&mut *standing, until.clone()).cancel();
         drop(standing);
+        session.stands.fetch_add(1, Ordering::AcqRel);
         Standing { session, until }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -135,17 +161,15 @@ pub(in crate::http) struct Standing {
 }
 
 impl Standing {
-    /// Resolves when the session has ended or has another such stream, and looks after the session as often as said.
-    pub(in crate::http) async fn ended(self, every: Duration) {
-        while timeout(every, self.until.cancelled()).await.is_err() {
-            self.session.touch();
-        }
+    /// Resolves when the session has ended or has another such stream.
+    pub(in crate::http) async fn ended(self) {
+        self.until.cancelled().await;
     }
 }
 
-impl Drop for Held {
+impl Drop for Standing {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.held.fetch_sub(1, Ordering::AcqRel);
+        self.session.touch();
+        self.session.stands.fetch_sub(1, Ordering::AcqRel);
     }
 }

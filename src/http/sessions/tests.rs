@@ -1,8 +1,11 @@
 //! Sessions as their keys have them.
 
 use futures::future::join_all;
+use std::time::Instant;
+
 use futures::{FutureExt, StreamExt};
 use http::{Method, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::*;
@@ -71,6 +74,15 @@ const LIST: &str = "tools/list";
 
 fn request(id: usize, method: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method})
+}
+
+/// A message of the older era under the name of the newer one.
+fn in_disguise(message: &Value) -> http::Request<axum::body::Body> {
+    let mut message = message.clone();
+    message["params"]["protocolVersion"] = "2026-07-28".into();
+    let mut request = legacy("alice's key", None, &message);
+    request.headers_mut().insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+    request
 }
 
 async fn status(house: &House, id: &str, method: &str) -> StatusCode {
@@ -157,7 +169,10 @@ async fn a_client_that_goes_away_while_a_session_wakes_leaves_it_whole() {
 async fn a_client_that_goes_away_while_it_opens_sessions_takes_from_its_own_share() {
     let house = House::new();
     for nth in 0..MAX * 2 {
-        let mut answer = Box::pin(house.at_home(legacy("alice's key", None, &initialize())));
+        let opening = initialize();
+        let opening =
+            if nth % 16 < 8 { legacy("alice's key", None, &opening) } else { in_disguise(&opening) };
+        let mut answer = Box::pin(house.at_home(opening));
         for _ in 0..nth % 8 {
             if (&mut answer).now_or_never().is_some() {
                 break;
@@ -165,18 +180,72 @@ async fn a_client_that_goes_away_while_it_opens_sessions_takes_from_its_own_shar
             tokio::task::yield_now().await;
         }
     }
+    let begun = Instant::now();
     while !house.sessions.such(|session| !session.is_owned()).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "there are sessions of nobody");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(house.sessions.len() <= OF_A_KEY_MAX, "{} are open", house.sessions.len());
     assert_eq!(house.send(legacy("bob's key", None, &initialize())).await.status(), 200);
 }
 
-async fn standing(house: &House, id: &str) -> http_body_util::BodyDataStream<axum::body::Body> {
+async fn listen(house: &House, id: &str, accept: &str, last: Option<&str>) -> axum::response::Response {
     let mut request = legacy("alice's key", Some(id), &json!({}));
     *request.method_mut() = Method::GET;
-    request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
-    let response = house.send(request).await;
+    request.headers_mut().insert("accept", accept.parse().unwrap());
+    if let Some(last) = last {
+        request.headers_mut().insert("last-event-id", last.parse().unwrap());
+    }
+    house.send(request).await
+}
+
+#[tokio::test]
+async fn however_a_standing_stream_is_asked_for_it_is_that_one() {
+    let house = House::new();
+    let id = open_session(&house).await;
+    let mut before = standing(&house, &id).await;
+    for (accept, last) in [("Text/Event-Stream", None), ("text/event-stream", Some("0"))] {
+        let next = listen(&house, &id, accept, last).await;
+        assert_eq!(next.status(), 200);
+        before.by_ref().collect::<Vec<_>>().await;
+        before = http_body_util::BodyDataStream::new(next.into_body());
+        house.sessions.rest(0, Duration::ZERO).await;
+        assert_eq!(awake(&house), 0);
+    }
+    assert_eq!(listen(&house, &id, "application/json", None).await.status(), 406);
+}
+
+#[tokio::test]
+async fn a_stream_of_before_a_sleep_is_taken_for_no_other() {
+    let house = House::new();
+    let id = open_session(&house).await;
+    let call = |nth, command| {
+        legacy(
+            "alice's key",
+            Some(&id),
+            &json!({"jsonrpc": "2.0", "id": nth, "method": "tools/call", "params": {
+                "name": "shell_execute", "arguments": {"command": [command]},
+            }}),
+        )
+    };
+    let ended = house.send(call(1, "echo")).await.into_body().collect().await.unwrap().to_bytes();
+    let ended = String::from_utf8(ended.to_vec()).unwrap();
+    let event = ended.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    house.sessions.rest(0, Duration::ZERO).await;
+
+    let running = tokio::spawn(house.at_home(call(2, "sleep")).then(answer));
+    while house.door.running.calls().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let nothing = listen(&house, &id, "text/event-stream", Some(event)).await.into_body().collect();
+    let nothing = tokio::time::timeout(Duration::from_secs(5), nothing).await.expect("it takes up nothing");
+    assert_eq!(nothing.unwrap().to_bytes(), "");
+    assert!(!running.is_finished(), "{event} was taken for its stream");
+    running.abort();
+}
+
+async fn standing(house: &House, id: &str) -> http_body_util::BodyDataStream<axum::body::Body> {
+    let response = listen(house, id, "text/event-stream", None).await;
     assert_eq!(
         (response.status().as_u16(), &response.headers()["cache-control"]),
         (200, &"no-cache".parse().unwrap())
@@ -195,9 +264,7 @@ async fn a_session_has_one_standing_stream_which_keeps_it_and_lets_it_sleep() {
     first.collect::<Vec<_>>().await;
     house.sessions.rest(0, Duration::ZERO).await;
     assert_eq!(awake(&house), 0);
-    let read = async { while second.next().await.is_some() {} };
-    let _ = tokio::time::timeout(Duration::from_millis(500), read).await;
-    house.sessions.reap(Duration::from_millis(400)).await;
+    house.sessions.reap(Duration::ZERO).await;
     assert_eq!(second.next().await.unwrap().unwrap(), ":\n\n");
     house.sessions.end(&id).await;
     second.collect::<Vec<_>>().await;
@@ -233,7 +300,9 @@ async fn what_opens_a_session_is_small_because_it_is_kept() {
     let house = House::new();
     let mut large = initialize();
     large["params"]["clientInfo"]["name"] = "x".repeat(64 * 1024).into();
-    let refused = answer(house.send(legacy("alice's key", None, &large)).await).await;
-    assert_eq!(refused, (413, json!("Payload Too Large: more than 65536 bytes")));
+    for request in [legacy("alice's key", None, &large), in_disguise(&large)] {
+        let refused = answer(house.send(request).await).await;
+        assert_eq!(refused, (413, json!("Payload Too Large: more than 65536 bytes")));
+    }
     assert_eq!(house.sessions.len(), 0);
 }
