@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::ledger::{Expected, Ledger};
+use super::ledger::Ledger;
 use crate::besieged::{Besieged, key};
 use crate::http::Connection;
 use crate::wire::{self, Answer, Message};
@@ -119,7 +119,7 @@ impl<'s> Actor<'s> {
 
     /// Notes an answer to a call, which must have this outcome; gives its structured content.
     pub fn judge(&self, words: &[&str], answer: &Answer, outcome: &'static str) -> Result<Value, String> {
-        self.site.ledger.answered(&answer.request_id, Expected::Call(outcome));
+        self.site.ledger.answered(&answer.request_id, outcome);
         let result = &mut answer.message()["result"];
         let is_error = result["isError"].as_bool();
         let content = result["structuredContent"].take();

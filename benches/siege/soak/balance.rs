@@ -14,6 +14,8 @@ enum Rule {
     Zero,
     /// No more than before.
     Same,
+    /// The runtime keeps a thread for ten seconds that did what may block.
+    Threads,
     /// MiB: an allocator keeps some of what was given back to it.
     Memory,
 }
@@ -39,7 +41,7 @@ impl Balance {
             ("executor: resident, MiB", known(proc::resident(executor)).map(mib), Rule::Memory),
             ("daemon: descriptors", Some(descriptors), Rule::Same),
             ("executor: descriptors", known(proc::descriptors(executor)), Rule::Same),
-            ("daemon: threads", known(proc::threads(pid)), Rule::Same),
+            ("daemon: threads", known(proc::threads(pid)), Rule::Threads),
             ("executor: threads", known(proc::threads(executor)), Rule::Same),
             ("workers", Some(number(proc::children(executor).len())), Rule::Same),
             ("processes of commands' user", Some(number(processes.len())), Rule::Same),
@@ -75,6 +77,7 @@ impl Rule {
         match self {
             Self::Zero => 0.0,
             Self::Same => before,
+            Self::Threads => before + 2.0,
             Self::Memory => (before * MEMORY_FACTOR).max(before + MEMORY_MIB),
         }
     }

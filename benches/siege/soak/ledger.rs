@@ -14,8 +14,10 @@ pub struct Ledger(Mutex<Pages>);
 
 #[derive(Default)]
 struct Pages {
-    /// By request id, how each request that was answered must be on record.
-    answered: HashMap<String, Expected>,
+    /// By request id, how each call that was answered must be on record.
+    answered: HashMap<String, &'static str>,
+    /// Requests of nobody known, of which only the number is on record.
+    refused: u64,
     /// By mark, how each call must be on record whose answer was not waited for.
     marked: HashMap<String, &'static str>,
     /// Calls of which nobody can know whether the daemon has seen them.
@@ -27,22 +29,14 @@ struct Pages {
     errors: Vec<String>,
 }
 
-/// How a request is to be on record.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
-    /// As a call with this outcome.
-    Call(&'static str),
-    /// As a request of nobody known.
-    Refused,
-}
-
 /// What of an event is looked at.
 struct Event {
     sequence: u64,
     request_id: String,
     is_call: bool,
-    /// The outcome; of what was no call, the decision.
     outcome: String,
+    /// How many requests it tells of.
+    count: u64,
     mark: Option<String>,
 }
 
@@ -54,9 +48,14 @@ impl Ledger {
         format!("{MARK}{}", pages.next_mark)
     }
 
-    /// A request was answered, and must be on record so.
-    pub fn answered(&self, request_id: &str, expected: Expected) {
-        self.pages().answered.insert(request_id.to_owned(), expected);
+    /// A call was answered, and must be on record so.
+    pub fn answered(&self, request_id: &str, outcome: &'static str) {
+        self.pages().answered.insert(request_id.to_owned(), outcome);
+    }
+
+    /// A request of nobody known was refused.
+    pub fn refused(&self) {
+        self.pages().refused += 1;
     }
 
     /// A call with a mark has begun, and must be on record so.
@@ -139,16 +138,15 @@ impl Pages {
     fn wrong_events(&self) -> Vec<String> {
         let mut seen = HashSet::new();
         let mut wrong = Vec::new();
-        for event in &self.events {
+        for event in self.events.iter().filter(|event| event.is_call) {
             let told = |what: &str| format!("the record: request {}: {what}", event.request_id);
             if !seen.insert(&event.request_id) {
                 wrong.push(told("there twice"));
             }
-            let mark =
-                event.mark.as_ref().and_then(|mark| self.marked.get(mark)).copied().map(Expected::Call);
-            let expected = self.answered.get(&event.request_id).copied().or(mark);
-            if let Some(expected) = expected.filter(|expected| !event.is(*expected)) {
-                wrong.push(told(&format!("there as {}, not as {}", event.outcome, expected.name())));
+            let marked = event.mark.as_ref().and_then(|mark| self.marked.get(mark));
+            let expected = self.answered.get(&event.request_id).or(marked);
+            if let Some(expected) = expected.filter(|expected| event.outcome != **expected) {
+                wrong.push(told(&format!("there as {}, not as {expected}", event.outcome)));
             }
         }
         wrong
@@ -163,14 +161,18 @@ impl Pages {
         answered.chain(marked).map(|one| format!("the record: nothing of {one}")).collect()
     }
 
-    /// As many calls are on record as were made; those of whoever hung up at once may be missing.
+    /// As many calls are on record as were made, but those of whoever hung up at once, which may be missing; and as
+    /// many refusals.
     fn miscounted(&self) -> Option<String> {
-        let recorded = self.events.iter().filter(|event| event.is_call).count();
-        let answered =
-            self.answered.values().filter(|expected| matches!(expected, Expected::Call(_))).count();
-        let made = answered + self.marked.len();
-        (recorded < made || recorded > made + self.perhaps).then(|| {
-            format!("the record: {recorded} calls, but {made} were made, and {} perhaps", self.perhaps)
+        let (calls, others): (Vec<_>, Vec<_>) = self.events.iter().partition(|event| event.is_call);
+        let (recorded, made) = (calls.len(), self.answered.len() + self.marked.len());
+        let refused: u64 = others.iter().map(|event| event.count).sum();
+        let is_off = recorded < made || recorded > made + self.perhaps || refused != self.refused;
+        is_off.then(|| {
+            format!(
+                "the record: {recorded} calls, but {made} were made, and {} perhaps; {refused} refusals, but {} were met",
+                self.perhaps, self.refused
+            )
         })
     }
 }
@@ -187,21 +189,9 @@ impl Event {
             sequence: line["seq"].as_u64()?,
             request_id: text("request_id").unwrap_or_default(),
             is_call: line["tool"].is_string(),
-            outcome: text("outcome").or_else(|| text("decision")).unwrap_or_default(),
+            outcome: text("outcome").unwrap_or_default(),
+            count: line["count"].as_u64().unwrap_or(1),
             mark,
         })
-    }
-
-    fn is(&self, expected: Expected) -> bool {
-        self.is_call == matches!(expected, Expected::Call(_)) && self.outcome == expected.name()
-    }
-}
-
-impl Expected {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Call(outcome) => outcome,
-            Self::Refused => "refused",
-        }
     }
 }
