@@ -1,17 +1,13 @@
-use super::roots_cover;
+use std::sync::Arc;
+
+use super::{Grant, roots_cover};
 use crate::policy::document::Mode;
 use crate::policy::grant::RootGrant;
-use crate::policy::testing::policy;
+use crate::policy::testing::{FRAME, policy};
 use crate::vocab::AbsPath;
 
-/// A policy with one profile that says something of everything.
+/// One profile, with something of everything.
 const TABLES: &str = r#"
-[server]
-user = "kernos"
-run_as = "kernos-run"
-sandbox = "best-effort"
-[root.work]
-path = "/srv/work"
 [root.inner]
 path = "/srv/work/inner"
 [environment]
@@ -45,16 +41,20 @@ commands = ["cat", "ls", "git", "env", "make", "make-any"]
 roots = { work = "rw" }
 rate = "60/min"
 limits = { timeout = "30s", concurrent = 4 }
-[key.alice]
-sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
-profile = "dev"
 "#;
+
+/// The profile, with another text for each that is given.
+fn profile(changes: &[(&str, &str)]) -> Arc<Grant> {
+    let text = changes.iter().fold(format!("{FRAME}{TABLES}"), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    });
+    policy(&text).profiles()[0].clone()
+}
 
 /// Whether the policy covers itself with one text in place of another.
 fn covers(from: &str, to: &str) -> bool {
-    assert!(TABLES.contains(from), "{from}");
-    let grant = |text: &str| policy(text).profiles()[0].clone();
-    grant(&TABLES.replace(from, to)).covers(&grant(TABLES))
+    profile(&[(from, to)]).covers(&profile(&[]))
 }
 
 #[test]
@@ -156,11 +156,8 @@ fn of_two_rules_for_a_name_the_first_decides_what_a_call_reaches() {
     assert!(!covers("\"make\", \"make-any\"", "\"make-any\", \"make\""));
     let narrow =
         "[command.make-q]\nname = \"make\"\nflags = [\"-q\"]\nlimits = { timeout = \"9s\" }\n[profile.dev]";
-    let with = |order: &str| {
-        let text = TABLES.replace("[profile.dev]", narrow).replace("\"make\", \"make-any\"", order);
-        policy(&text).profiles()[0].clone()
-    };
-    let earlier = policy(TABLES).profiles()[0].clone();
+    let with = |order| profile(&[("[profile.dev]", narrow), ("\"make\", \"make-any\"", order)]);
+    let earlier = profile(&[]);
     assert!(with("\"make\", \"make-any\", \"make-q\"").covers(&earlier));
     assert!(!with("\"make-q\", \"make\", \"make-any\"").covers(&earlier));
 }
