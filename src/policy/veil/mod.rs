@@ -47,7 +47,7 @@ impl Grant {
     /// The first word of a command that is refused: somebody may have written a whole line as one word.
     pub(super) fn shown_name(&self, word: &str) -> String {
         match Mention::within(&self.secretive(), word).and_then(|mention| mention.rest) {
-            Some(from) => format!("{}{HIDDEN}", &word[..from]),
+            Some(from) => hidden_from(word, from),
             None => word.to_owned(),
         }
     }
@@ -141,11 +141,15 @@ impl<'w> Veil<'w> {
 
     fn shown(&self) -> Vec<String> {
         let shown = |(word, hidden): (&String, &Option<usize>)| match hidden {
-            Some(from) => format!("{}{HIDDEN}", &word[..*from]),
+            Some(from) => hidden_from(word, *from),
             None => word.clone(),
         };
         self.words.iter().zip(&self.hidden).map(shown).collect()
     }
+}
+
+fn hidden_from(word: &str, from: usize) -> String {
+    format!("{}{HIDDEN}", &word[..from])
 }
 
 /// The indices of each command's words, without operators, redirections and their files.
