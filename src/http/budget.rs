@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pace::{Due, Pace};
-use super::under_way::{Crowded, Load, UnderWay};
+use super::under_way::{self, Crowded, Load, UnderWay};
 use crate::policy::{Access, Grant, Principal};
 
 /// Waiting calls for each that runs: enough for a burst, few enough that the last one waits for four others.
@@ -155,8 +155,7 @@ struct Waiting<'b>(&'b AtomicUsize);
 
 impl<'b> Waiting<'b> {
     fn among(waiting: &'b AtomicUsize, queue: usize) -> Option<Self> {
-        let more = |length: usize| (length < queue).then_some(length + 1);
-        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        under_way::add(waiting, 1, queue)?;
         Some(Self(waiting))
     }
 }

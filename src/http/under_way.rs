@@ -66,7 +66,8 @@ impl Drop for UnderWay {
     }
 }
 
-fn add(count: &AtomicUsize, more: usize, most: usize) -> Option<()> {
+/// Adds to a count that may be `most`, or does not.
+pub(super) fn add(count: &AtomicUsize, more: usize, most: usize) -> Option<()> {
     let sum = |count: usize| count.checked_add(more).filter(|sum| *sum <= most);
     count.fetch_update(Relaxed, Relaxed, sum).ok().map(drop)
 }
