@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError,
@@ -28,9 +28,9 @@ pub(in crate::http) enum Error {
     /// There are too many.
     #[error(transparent)]
     TooMany(#[from] TooMany),
-    /// The stream is of a time before the session slept.
-    #[error("that stream has ended")]
-    Slept,
+    /// The stream is of a time before the session slept, or of no request.
+    #[error("there is no such stream")]
+    NoStream,
     /// rmcp's own reason.
     #[error("the session failed")]
     Inner(#[source] LocalSessionManagerError),
@@ -144,12 +144,12 @@ impl SessionManager for Sessions {
         self.awake.0.accept_message(id, message).await.map_err(Error::Inner)
     }
 
+    /// Not asked for: `endpoint` answers whoever wants a stream without a request.
     async fn create_standalone_stream(
         &self,
-        id: &SessionId,
+        _: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
-        let stream = self.awake.0.create_standalone_stream(id).await.map_err(Error::Inner)?;
-        Ok(self.held(id, stream, Turn::default()))
+        Err::<stream::Empty<ServerSseMessage>, _>(Error::NoStream)
     }
 
     async fn resume(
@@ -159,7 +159,7 @@ impl SessionManager for Sessions {
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
         let (waking, event) = last_event_id.split_once('.').unwrap_or_default();
         if waking != self.waking(id).to_string() {
-            return Err(Error::Slept);
+            return Err(Error::NoStream);
         }
         let stream = self.awake.0.resume(id, event.to_owned()).await.map_err(Error::Inner)?;
         Ok(self.held(id, stream, Turn::default()))
