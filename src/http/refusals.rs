@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::Ipv6Net;
+use tokio::task::spawn_blocking;
 
 use super::audit::Event;
 use super::door::Door;
@@ -76,9 +77,23 @@ impl Door {
         }
     }
 
-    /// Puts on record what was counted until a second ago, or all of it.
-    pub(super) fn settle_refusals(&self, all: bool) {
-        for Folded { reason, key, from, count } in self.refusals.settle(Instant::now(), all) {
+    /// Puts on record what was counted until a second ago. There may be much of it, and the reader of the record may
+    /// be slow, so that this takes a thread that may wait; but none where there is nothing to tell.
+    pub(super) async fn settle_refusals(self: &Arc<Self>) {
+        let settled = self.refusals.settle(Instant::now(), false);
+        if !settled.is_empty() {
+            let door = Arc::clone(self);
+            let _ = spawn_blocking(move || door.tell(settled)).await;
+        }
+    }
+
+    /// Puts all that was counted on record.
+    pub(super) fn settle_all_refusals(&self) {
+        self.tell(self.refusals.settle(Instant::now(), true));
+    }
+
+    fn tell(&self, settled: Vec<Folded>) {
+        for Folded { reason, key, from, count } in settled {
             self.record.write(&Event::folded(reason, key, from, count));
         }
     }

@@ -107,9 +107,7 @@ pub(super) async fn serve_with(
     let teller = async move {
         loop {
             sleep(SETTLE).await;
-            let door = Arc::clone(&teller);
-            // Many sources may have something to tell, and the reader of the record may be slow.
-            let _ = tokio::task::spawn_blocking(move || door.settle_refusals(false)).await;
+            teller.settle_refusals().await;
         }
     };
     tokio::spawn(accepting.clone().run_until_cancelled_owned(teller));
@@ -117,7 +115,7 @@ pub(super) async fn serve_with(
     shutdown.await;
     accepting.cancel();
     server.drain().await;
-    door.settle_refusals(true);
+    door.settle_all_refusals();
     door.record.flush();
     Ok(())
 }

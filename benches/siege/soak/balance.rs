@@ -14,8 +14,6 @@ enum Rule {
     Zero,
     /// No more than before.
     Same,
-    /// The runtime keeps a thread for ten seconds that did what may block.
-    Threads,
     /// MiB: an allocator keeps some of what was given back to it.
     Memory,
 }
@@ -41,7 +39,7 @@ impl Balance {
             ("executor: resident, MiB", known(proc::resident(executor)).map(mib), Rule::Memory),
             ("daemon: descriptors", Some(descriptors), Rule::Same),
             ("executor: descriptors", known(proc::descriptors(executor)), Rule::Same),
-            ("daemon: threads", known(proc::threads(pid)), Rule::Threads),
+            ("daemon: threads", known(proc::threads(pid)), Rule::Same),
             ("executor: threads", known(proc::threads(executor)), Rule::Same),
             ("workers", Some(number(proc::children(executor).len())), Rule::Same),
             ("processes of commands' user", Some(number(processes.len())), Rule::Same),
@@ -77,7 +75,6 @@ impl Rule {
         match self {
             Self::Zero => 0.0,
             Self::Same => before,
-            Self::Threads => before + 2.0,
             Self::Memory => (before * MEMORY_FACTOR).max(before + MEMORY_MIB),
         }
     }
