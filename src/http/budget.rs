@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::call::Caller;
+use super::door::Door;
 use super::pace::{Due, Pace};
 use super::under_way::{self, Crowded, Load, UnderWay};
 use crate::policy::{Access, Grant, Principal};
@@ -114,6 +116,16 @@ impl Budgets {
     }
 }
 
+impl Door {
+    /// The budget of a caller's key, by the terms of now: one of before a reload that changed them does not bring the
+    /// old ones back, and with them a fresh allowance.
+    pub(super) fn budget(&self, caller: &Caller) -> Arc<Budget> {
+        let (policy, name) = (self.policy(), caller.principal.name());
+        let grant = policy.access().principal(name).unwrap_or(&caller.principal).grant();
+        self.budgets.of(name, Terms::of(grant))
+    }
+}
+
 impl Budget {
     fn new(terms: Terms) -> Self {
         Self {
@@ -173,7 +185,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::testing::{House, alice, policy};
+    use crate::http::door::Served;
+    use crate::http::testing::{House, alice, caller, policy};
 
     const TERMS: Terms = Terms { rate: Some(Pace { count: 3, per: Duration::from_secs(60) }), concurrent: 1 };
 
@@ -221,6 +234,17 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &budgets.of("alice", TERMS)));
         assert!(!Arc::ptr_eq(&first, &budgets.of("bob", TERMS)));
         assert!(!Arc::ptr_eq(&first, &budgets.of("alice", Terms { concurrent: 2, ..TERMS })));
+    }
+
+    #[test]
+    fn a_request_of_before_a_reload_brings_no_terms_back() {
+        let house = House::new();
+        let earlier = caller(&house.door.policy(), "alice's key");
+        let slow = alice().replace("\"dev\"", "\"slow\"") + "[profile.slow]\nlimits = { concurrent = 2 }\n";
+        house.door.serve(Served::new(Arc::new(policy(&slow)), vec![]));
+        let now = house.door.budget(&caller(&house.door.policy(), "alice's key"));
+        assert_eq!(now.terms.concurrent, 2);
+        assert!(Arc::ptr_eq(&now, &house.door.budget(&earlier)));
     }
 
     #[test]

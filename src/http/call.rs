@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::audit::Event;
-use super::budget::{Budget, Exhausted, REFUSED_AFTER, Terms};
+use super::budget::{Budget, Exhausted, REFUSED_AFTER};
 use super::door::Door;
 use super::redact;
 use super::running::Call;
@@ -102,7 +102,7 @@ impl Door {
         if self.lapse(caller).is_some() {
             return Reply::revoked();
         }
-        let budget = self.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
+        let budget = self.budget(caller);
         if let Err(exhausted) = budget.count() {
             return refused(&exhausted, &mut self.stopped(call, cancelled)).await;
         }

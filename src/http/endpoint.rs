@@ -13,7 +13,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::audit::Event;
 use super::body::{self, Bounded, Fault, Flaw};
-use super::budget::{REFUSED_AFTER, Terms};
+use super::budget::REFUSED_AFTER;
 use super::call::Caller;
 use super::door::Door;
 use super::mcp::{self, Service};
@@ -100,8 +100,7 @@ pub(super) async fn answer(
     {
         return if pulse::is_felt(request.headers()) { endpoint.standing(session) } else { unacceptable() };
     }
-    let budget = endpoint.door.budgets.of(caller.principal.name(), Terms::of(caller.principal.grant()));
-    let under_way = match budget.request() {
+    let under_way = match endpoint.door.budget(&caller).request() {
         Ok(under_way) => under_way,
         Err(crowded) => return crowded_out(crowded).await,
     };
