@@ -6,15 +6,19 @@ use std::fmt::Write as _;
 pub fn escaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
-        let code = u32::from(character);
-        let turns_text = matches!(code, 0x061c | 0x200e..=0x200f | 0x2028..=0x202e | 0x2066..=0x2069);
-        if character.is_control() || turns_text {
-            let _ = write!(plain, "\\u{code:04x}");
+        if is_unruly(character) {
+            let _ = write!(plain, "\\u{:04x}", u32::from(character));
         } else {
             plain.push(character);
         }
     }
     plain
+}
+
+/// Whether a terminal obeys the character, or turns the text around it, in place of showing it.
+pub fn is_unruly(character: char) -> bool {
+    let turns_text = matches!(character, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || turns_text
 }
 
 #[cfg(test)]

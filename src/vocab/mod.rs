@@ -11,7 +11,7 @@ mod secret;
 
 pub use abs_path::{AbsPath, AbsPathError};
 pub use chain::Chain;
-pub use escaped::escaped;
+pub use escaped::{escaped, is_unruly};
 pub use hex::hex;
 pub use printable::printable;
 pub use secret::Secret;
