@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::vocab::{escaped, is_unruly};
+
 /// The text of a policy and the name to call it by.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -75,6 +77,7 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
+        // It quotes the file, and the file may hold what a terminal would obey.
         let message = escaped(&self.message);
         writeln!(f, "{}:{}:{}: {severity}: {message}", self.file, self.line, self.column)?;
         let gutter = self.line.to_string().len();
@@ -85,18 +88,6 @@ impl fmt::Display for Diagnostic {
             None => Ok(()),
         }
     }
-}
-
-/// A message quotes the file, and the file may hold what a terminal would obey.
-fn escaped(text: &str) -> String {
-    text.chars().fold(String::new(), |mut shown, c| {
-        if c.is_control() {
-            shown.extend(c.escape_debug());
-        } else {
-            shown.push(c);
-        }
-        shown
-    })
 }
 
 /// The line number, from 1, of a byte of a text.
@@ -148,8 +139,8 @@ fn shown(line: &str) -> String {
             let end = line[at..].find('=').map_or(line.len(), |equals| at + equals + 1);
             if end < line.len() { format!("{} …", &line[..end]) } else { line[..at].to_owned() + "…" }
         }
-        // A control character stays a column, so that the caret stands where it should.
-        None => line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect(),
+        // What a terminal would obey stays a column, so that the caret stands where it should.
+        None => line.chars().map(|c| if is_unruly(c) && c != '\t' { '\u{fffd}' } else { c }).collect(),
     }
 }
 
@@ -205,8 +196,18 @@ mod tests {
         let source = Source { name: "x".to_owned(), text: "\u{feff}a\u{1b} = 1\n".to_owned() };
         let message = "`\u{1b}[31m` is no name".to_owned();
         let shown = Diagnostic::new(Severity::Error, &source, 8..9, message).to_string();
-        assert_eq!(shown, "x:1:6: error: `\\u{1b}[31m` is no name\n 1 | a\u{fffd} = 1\n   |      ^\n");
+        assert_eq!(shown, "x:1:6: error: `\\u001b[31m` is no name\n 1 | a\u{fffd} = 1\n   |      ^\n");
         let _ = Diagnostic::new(Severity::Error, &source, 0..0, String::new()).to_string();
+    }
+
+    #[test]
+    fn what_turns_text_around_is_spelt_out_in_a_message_and_marked_in_an_excerpt() {
+        let text = "allow = [\"rm\u{202e}\"]\n".to_owned();
+        let source = Source { name: "x".to_owned(), text };
+        let message = "`rm\u{202e}` is not there".to_owned();
+        let shown = Diagnostic::new(Severity::Error, &source, 9..16, message).to_string();
+        let message = "x:1:10: error: `rm\\u202e` is not there\n";
+        assert_eq!(shown, format!("{message} 1 | allow = [\"rm\u{fffd}\"]\n   |          ^^^^^\n"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The policy while it is written: lines, the comments beside them, and what the person is told of them.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::iter::once;
 
 use super::settings::Setting;
 use super::told::{Position, Remark};
+use crate::vocab::escaped;
 
 /// A comment's longest line, as in the policies that are built in.
 const WIDTH: usize = 100;
@@ -53,7 +53,7 @@ impl Draft {
     }
 
     fn remark(&mut self, place: Option<Position>, text: &str) {
-        let text = shown(text);
+        let text = escaped(text);
         self.comment(&text);
         self.remarks.push(Remark { place, text });
     }
@@ -61,17 +61,8 @@ impl Draft {
 
 /// A string of TOML.
 pub(super) fn quoted(text: &str) -> String {
-    let escaped = text.chars().fold(String::new(), |mut escaped, c| {
-        match c {
-            '"' | '\\' => escaped.extend(['\\', c]),
-            c if c.is_control() => {
-                write!(escaped, "\\u{:04X}", u32::from(c)).expect("a string takes all that is written");
-            }
-            c => escaped.push(c),
-        }
-        escaped
-    });
-    format!("\"{escaped}\"")
+    // What JSON writes for such a character, TOML reads.
+    format!("\"{}\"", escaped(&text.replace('\\', r"\\").replace('"', r#"\""#)))
 }
 
 /// A list of strings of TOML.
@@ -109,22 +100,10 @@ pub(super) fn named<'t>(names: impl IntoIterator<Item = &'t str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Without what a comment must not hold, or a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().fold(String::new(), |mut shown, c| {
-        if c.is_control() {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-        shown
-    })
-}
-
 fn wrapped(text: &str) -> String {
     let mut lines = String::from("#");
     let mut width = 1;
-    for word in shown(text).split_whitespace() {
+    for word in escaped(text).split_whitespace() {
         if width > 1 && width + 1 + word.chars().count() > WIDTH {
             lines += "\n#";
             width = 1;
@@ -140,12 +119,14 @@ fn wrapped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocab::is_unruly;
 
     #[test]
     fn a_string_is_the_same_string_for_toml() {
-        for text in ["", "a", "a\"b\\c", "ä\u{7f}\u{1b}\n\t", "'''", "\"\"\"", "#"] {
+        for text in ["", "a", "a\"b\\c", "ä\u{7f}\u{1b}\n\t\u{202e}", "'''", "\"\"\"", "#"] {
             let table: toml::Table = format!("{} = {}", key(text), quoted(text)).parse().unwrap();
             assert_eq!(table[text].as_str(), Some(text));
+            assert_eq!(quoted(text).chars().find(|&c| is_unruly(c)), None);
         }
         assert_eq!((key("g++"), key("pip3-x")), ("\"g++\"".to_owned(), "pip3-x".to_owned()));
     }
