@@ -1,17 +1,20 @@
 //! What a daemon does by itself each second: withdraws what has expired, tells systemd how much is going on, and, where
-//! systemd watches over it, that all is well.
+//! systemd watches over it, that all is well; now and then it gives back memory.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, interval, timeout};
 
-use super::notify;
 use super::reload::Steward;
+use super::{memory, notify};
 use crate::exec::Executor;
 
 /// Fast enough for whoever looks at `systemctl status`, and for a key that expires.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// Free memory goes back at every tenth beat: that takes 50 µs of an idle daemon, and 6 ms where 60 MiB are free.
+const GIVES_BACK: u64 = 10;
 
 /// Beats for as long as it is polled.
 ///
@@ -20,7 +23,7 @@ pub async fn beat(steward: Arc<Steward>, executor: Arc<Executor>) {
     let mut watchdog = Watchdog::asked_for();
     let mut told = String::new();
     let mut beats = interval(BEAT);
-    loop {
+    for count in 0_u64.. {
         beats.tick().await;
         steward.door.revoke();
         let status = steward.status();
@@ -29,6 +32,9 @@ pub async fn beat(steward: Arc<Steward>, executor: Arc<Executor>) {
         }
         if let Some(watchdog) = &mut watchdog {
             watchdog.look(&executor).await;
+        }
+        if count.is_multiple_of(GIVES_BACK) {
+            memory::give_back();
         }
     }
 }

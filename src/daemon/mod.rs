@@ -16,6 +16,7 @@ pub mod key;
 pub mod listen;
 pub mod load;
 pub mod log;
+pub mod memory;
 pub mod notify;
 pub mod policy_file;
 pub mod reload;

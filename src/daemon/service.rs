@@ -131,7 +131,6 @@ fn chores(
     control: Option<UnixListener>,
 ) -> CancellationToken {
     let chores = CancellationToken::new();
-    give_back_what_is_free();
     let beat = beat::beat(Arc::clone(steward), Arc::clone(executor));
     tokio::spawn(chores.clone().run_until_cancelled_owned(beat));
     if let Some(control) = control {
@@ -144,13 +143,5 @@ fn chores(
 async fn close(executor: &Executor) {
     if tokio::time::timeout(EXECUTOR_ENDS, executor.close()).await.is_err() {
         tracing::warn!("the executor has not ended yet");
-    }
-}
-
-/// Has the allocator (adr/0015) give free memory back in a thread of its own. Not before: until there are two processes
-/// there is one thread.
-fn give_back_what_is_free() {
-    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
-        tracing::warn!(%error, "memory that is free again is given back late");
     }
 }

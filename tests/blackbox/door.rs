@@ -1,5 +1,6 @@
 //! Requests that come from the wrong place, or are too large.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 use crate::client::{Client, Era, plain};
 use crate::daemon::{Daemon, Setup};
 use crate::policy::ALICE;
-use crate::processes::{await_start, marker, with_argument};
+use crate::processes::{await_start, eventually, marker, with_argument};
 use crate::wire::{statuses, with_length};
 
 #[test]
@@ -52,11 +53,19 @@ fn a_body_of_countless_values_is_refused_before_they_cost_anything() {
     let body =
         json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "more": vec![0; 4 << 20] } });
     assert_eq!(statuses(&daemon, &with_length(&body.to_string())), [413]);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let most: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
+    let most = kilobytes(&daemon, "VmHWM:");
     assert!(most < 128 * 1024, "{most} kB");
     assert_eq!(daemon.client().run(&["echo", "next"]).stdout(), "next\n");
+}
+
+#[test]
+fn memory_that_many_connections_took_is_given_back_when_they_are_gone() {
+    let daemon = Setup::new().open_files("4096").start();
+    let before = kilobytes(&daemon, "RssAnon:");
+    let connections: Vec<TcpStream> = (0..300).map(|_| half_a_head(&daemon)).collect();
+    eventually("the heads of all, in memory", || kilobytes(&daemon, "RssAnon:") > before + 6 * 1024);
+    drop(connections);
+    eventually("their memory, given back", || kilobytes(&daemon, "RssAnon:") < before + 3 * 1024);
 }
 
 #[test]
@@ -116,4 +125,17 @@ fn a_client_that_accepts_anything_is_served() {
 fn list(daemon: &Daemon, header: &str, value: &str) -> StatusCode {
     let client = daemon.client().header(header, value);
     client.request("tools/list", json!({})).status
+}
+
+fn half_a_head(daemon: &Daemon) -> TcpStream {
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    write!(stream, "GET /live HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(24 << 10)).unwrap();
+    stream
+}
+
+/// What `/proc/pid/status` says of the daemon's memory.
+fn kilobytes(daemon: &Daemon, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    value.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! The only unsafe file: how a worker is forked and how a program is started, and what both need to be sound.
+//! How a worker is forked and how a program is started, and what both need to be sound.
 //!
 //! A program is started by clone(2) with `CLONE_VM | CLONE_VFORK`: nothing is copied, and whatever has to
 //! hold before its first instruction (its session, its descriptors, its limits) is done in the child, between
