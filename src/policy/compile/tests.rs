@@ -228,10 +228,10 @@ fn a_key_that_has_expired_is_told() {
 }
 
 #[test]
-fn a_network_that_could_be_an_address_is_a_mistake() {
+fn a_network_that_could_be_an_address_or_would_let_in_nobody_is_a_mistake() {
     let frame =
         FRAME.replace("[server]", "[server]\nproxies = [\"192.0.2.7/24\", \"192.0.2.7\", \"192.0.2.0/24\"]");
-    let from = "from = [\"10.0.0.5/8\", \"2001:db8::1/32\", \"::1\", \"0.0.0.0/0\"]";
+    let from = "from = [\"10.0.0.5/8\", \"2001:db8::1/32\", \"::1\", \"0.0.0.0/0\", \"::ffff:10.0.0.0/104\", \"::ffff:10.0.0.5\"]";
     insta::assert_snapshot!(printed(&compiled(&format!("{frame}{from}\n[profile.dev]\n")).diagnostics));
 }
 

@@ -264,20 +264,28 @@ impl FromValue for IpNet {
             let network = text.parse().or_else(|_| text.parse().map(std::net::IpAddr::into));
             network.map_err(|_: std::net::AddrParseError| format!("`{text}` is neither"))
         })?;
-        if network == network.trunc() {
+        let (why, remedy) = if let Some(plain) = mapped(network) {
+            // Clients are known by their plain addresses: this one would let in nobody.
+            (format!("`{network}` is one of IPv4, mapped into IPv6"), format!("write \"{plain}\""))
+        } else if network == network.trunc() {
             return Some(network);
-        }
-        // Taken for the network, it would let in millions where one was meant.
-        let message =
-            format!("`{}` must be a network or an address: `{network}` could be either", field.path);
-        let remedy = format!(
-            "write \"{}\" for the network, or \"{}\" for the one address",
-            network.trunc(),
-            network.addr()
-        );
+        } else {
+            // Taken for the network, it would let in millions where one was meant.
+            let (whole, one) = (network.trunc(), network.addr());
+            let remedy = format!("write \"{whole}\" for the network, or \"{one}\" for the one address");
+            (format!("`{network}` could be either"), remedy)
+        };
+        let message = format!("`{}` must be a network or an address: {why}", field.path);
         field.notes.error(&value.span(), message, remedy);
         None
     }
+}
+
+/// The network of IPv4 that is mapped into IPv6 so (RFC 4291, section 2.5.5.2).
+fn mapped(network: IpNet) -> Option<IpNet> {
+    let IpNet::V6(network) = network else { return None };
+    let prefix = network.prefix_len().checked_sub(96)?;
+    IpNet::new(network.addr().to_ipv4_mapped()?.into(), prefix).ok()
 }
 
 impl FromValue for SocketAddr {
