@@ -130,7 +130,11 @@ impl Event {
     /// The event in one sentence.
     pub(super) fn sentence(&self) -> String {
         let key = self.key.as_deref().unwrap_or("nobody known");
-        let tool = self.tool.as_deref().unwrap_or("a request");
+        let tool = match self.reason {
+            // A name that anybody made up could be read as the rest of the sentence.
+            Some("tool") => "an unknown tool",
+            _ => self.tool.as_deref().unwrap_or("a request"),
+        };
         let mut text = match self.decision {
             Decision::Allowed => format!("{tool} by {key}: {}", self.outcome.unwrap_or("allowed")),
             Decision::Denied => format!("{tool} by {key}: denied"),
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_in_one_sentence() {
+    fn an_event_in_one_sentence_that_no_name_can_forge() {
         let account = Account {
             decision: Decision::Allowed,
             outcome: "exited",
@@ -200,6 +204,10 @@ mod tests {
         };
         let event = Event::of_call("alice", None, "shell_execute", &account, Duration::from_millis(1));
         assert_eq!(event.sentence(), r#"shell_execute by alice: exited 1 ["ls","x"]"#);
+        let forged = Account { reason: Some("tool"), decision: Decision::Refused, ..Account::default() };
+        let forged = Event::of_call("alice", None, "ls by bob: exited 0", &forged, Duration::ZERO);
+        assert_eq!(forged.sentence(), "an unknown tool by alice: refused (tool)");
+        assert_eq!(forged.tool.as_deref(), Some("ls by bob: exited 0"));
         let refused = Event::refused("unknown", None, Duration::ZERO);
         assert_eq!(refused.sentence(), "a request by nobody known: refused (unknown)");
         let folded = Event::folded("unknown", None, "192.0.2.1".to_owned(), 7);
