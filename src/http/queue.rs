@@ -107,17 +107,15 @@ impl Queue {
     /// Adds an event, and waits a moment for it to be written.
     pub(super) fn add(&self, entry: Entry) {
         let mut state = self.lock();
-        let mut message = self.numbered(&mut state, entry, 0);
+        let message = self.numbered(&mut state, entry, 0);
         let number = message.number;
         let is_first = state.messages.is_empty();
         if is_first && state.untold == 0 {
-            let mut sent = 0;
-            if self.sink.write_at_once(&message.bytes, &mut sent).is_ok() {
+            if self.sink.write_at_once(&message.bytes).is_ok() {
                 state.failed = false;
                 self.written.inc();
                 return;
             }
-            message.bytes.drain(..sent);
         }
         if state.untold > 0 || !(is_first || state.bytes + message.bytes.len() <= BYTES_MAX) {
             state.untold += 1;
@@ -169,9 +167,8 @@ impl Queue {
 
     /// Writes the first message, however often that has to be tried. Whether the queue is still open.
     fn write(&self, message: &Message) -> bool {
-        let mut sent = 0;
         loop {
-            match self.sink.write(&message.bytes, &mut sent) {
+            match self.sink.write(&message.bytes) {
                 Ok(()) => {
                     self.settle(message, true);
                     return true;

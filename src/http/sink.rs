@@ -28,19 +28,19 @@ impl Sink {
         }
     }
 
-    /// Writes the message where that takes no time. `sent` bytes have gone then.
-    pub(super) fn write_at_once(&self, message: &[u8], sent: &mut usize) -> io::Result<()> {
+    /// Writes the message where that takes no time.
+    pub(super) fn write_at_once(&self, message: &[u8]) -> io::Result<()> {
         match self {
             Self::Journal(journal) => journal.send_at_once(message),
-            Self::Json | Self::Text => stderr::write_at_once(message, sent),
+            Self::Json | Self::Text => stderr::write_at_once(message),
         }
     }
 
-    /// Writes what is left of the message, however long that takes. `sent` bytes have gone already.
-    pub(super) fn write(&self, message: &[u8], sent: &mut usize) -> io::Result<()> {
+    /// Writes the message, however long that takes.
+    pub(super) fn write(&self, message: &[u8]) -> io::Result<()> {
         match self {
             Self::Journal(journal) => journal.send(message),
-            Self::Json | Self::Text => stderr::write(message, sent),
+            Self::Json | Self::Text => stderr::write(message),
         }
     }
 }

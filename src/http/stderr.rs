@@ -38,30 +38,25 @@ static HAS_NO_READER: LazyLock<bool> = LazyLock::new(|| {
     }
 });
 
-/// Writes a line where that takes no time, as far as it goes.
-pub(super) fn write_at_once(line: &[u8], sent: &mut usize) -> io::Result<()> {
-    if *HAS_NO_READER { write(line, sent) } else { Err(io::ErrorKind::WouldBlock.into()) }
+/// Writes a line where that takes no time.
+pub(super) fn write_at_once(line: &[u8]) -> io::Result<()> {
+    if *HAS_NO_READER { write(line) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
-/// Writes the rest of a line, of which `sent` bytes have gone already; for a thread that has nothing else to do.
-pub(super) fn write(line: &[u8], sent: &mut usize) -> io::Result<()> {
-    let mut cut = STDERR.turn.lock().unwrap_or_else(PoisonError::into_inner);
-    if *cut {
-        write_all(b"\n", &mut 0)?;
-        *cut = false;
-    }
-    write_all(line, sent)
+/// Writes a line; for a thread that has nothing else to do.
+pub(super) fn write(line: &[u8]) -> io::Result<()> {
+    STDERR.write(stderr(), line)
 }
 
-fn write_all(line: &[u8], sent: &mut usize) -> io::Result<()> {
+fn write_all(to: BorrowedFd<'_>, line: &[u8], sent: &mut usize) -> io::Result<()> {
     while *sent < line.len() {
-        match rustix::io::write(stderr(), &line[*sent..]) {
+        match rustix::io::write(to, &line[*sent..]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => *sent += count,
             Err(rustix::io::Errno::INTR) => {}
             // Whoever shares the pipe may have made it non-blocking.
             Err(rustix::io::Errno::AGAIN) => {
-                has_room(stderr(), None);
+                has_room(to, None);
             }
             Err(error) => return Err(error.into()),
         }
@@ -88,6 +83,17 @@ impl Write for Lines {
 impl Stream {
     const fn new() -> Self {
         Self { turn: Mutex::new(false), stalled: AtomicBool::new(false) }
+    }
+
+    /// All of it, or an error: then it has to be written anew, and its beginning is a line that was cut.
+    fn write(&self, to: BorrowedFd<'_>, line: &[u8]) -> io::Result<()> {
+        let mut cut = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if *cut {
+            write_all(to, b"\n", &mut 0)?;
+            *cut = false;
+        }
+        let mut sent = 0;
+        write_all(to, line, &mut sent).inspect_err(|_| *cut = sent > 0)
     }
 
     fn offer(&self, to: BorrowedFd<'_>, line: &[u8]) {
@@ -175,6 +181,24 @@ mod tests {
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "\nnext\n");
+    }
+
+    #[test]
+    fn a_line_that_fails_halfway_is_written_anew_and_on_a_line_of_its_own() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let stream = Stream::new();
+        let failing = thread::spawn(move || {
+            reader.read_exact(&mut [0; 10]).unwrap();
+        });
+        assert!(stream.write(writer.as_fd(), &vec![b'x'; 100_000]).is_err());
+        failing.join().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        stream.write(writer.as_fd(), b"again\n").unwrap();
+        stream.write(writer.as_fd(), b"next\n").unwrap();
+        drop(writer);
+        let mut whole = String::new();
+        reader.read_to_string(&mut whole).unwrap();
+        assert_eq!(whole, "\nagain\nnext\n");
     }
 
     #[test]
