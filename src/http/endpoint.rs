@@ -153,6 +153,8 @@ impl Exchange {
         if parts.method == Method::POST {
             accept_both(&mut parts.headers);
         }
+        // A call goes on when its client has gone, and rmcp keeps this for as long as it does.
+        parts.extensions.insert(Arc::clone(&self.under_way));
         let (service, pulse) = (self.endpoint.service.clone(), self.endpoint.pulse);
         let answer =
             async move { typed(service.handle(Request::from_parts(parts, body)).await.map(Body::new)) };

@@ -27,6 +27,7 @@ use super::door::Door;
 use super::progress::{Listener, Progress, telling};
 use super::sessions::{Held, Sessions, Turn};
 use super::trace::Trace;
+use super::under_way::UnderWay;
 use crate::exec::Watch;
 use crate::tools::{self, Entry, Reply};
 
@@ -35,6 +36,10 @@ const LIST_TTL_MS: u64 = 60_000;
 
 /// Bytes of a progress token at most: a UUID and a name have room.
 const TOKEN_MAX: usize = 256;
+
+/// Bytes that an answer takes until it is read, for each of its text: the text is in it once more as structured content,
+/// and what is escaped there is escaped again.
+const ANSWER_COST: usize = 3;
 
 const INSTRUCTIONS: &str = "kernos runs commands on a Linux host under its owner's policy. Call `shell_execute` \
     with an array of words; its description lists what this key may run and where. A refusal says what is \
@@ -117,7 +122,12 @@ impl ServerHandler for Handler {
             })
         };
         match answered(called).await? {
-            Called::Answered(reply) => Ok(result(reply, is_modern(&context)).into()),
+            Called::Answered(reply) => {
+                if let Some(under_way) = extension::<Arc<UnderWay>>(&context) {
+                    under_way.hold(reply.text.len() * ANSWER_COST);
+                }
+                Ok(result(reply, is_modern(&context)).into())
+            }
             Called::Unknown => Err(unknown(&request.name)),
             Called::Panicked => Err(internal()),
         }
@@ -212,8 +222,12 @@ async fn answered<T>(work: impl Future<Output = Result<T, ErrorData>>) -> Result
 }
 
 fn caller(context: &Context) -> Result<&Caller, ErrorData> {
-    let parts = context.extensions.get::<http::request::Parts>();
-    parts.and_then(|parts| parts.extensions.get::<Caller>()).ok_or_else(internal)
+    extension(context).ok_or_else(internal)
+}
+
+/// What was put into the request before rmcp had it.
+fn extension<T: Send + Sync + 'static>(context: &Context) -> Option<&T> {
+    context.extensions.get::<http::request::Parts>()?.extensions.get()
 }
 
 fn internal() -> ErrorData {

@@ -1,12 +1,13 @@
 //! Requests of one key from their head until their answer is read: how many there may be, and of how many bytes.
 //!
 //! A request holds memory while its body comes, while its call waits for its turn, and until somebody reads its
-//! answer: a key that does none of it in time has only its own part of the memory.
+//! answer, or the call has ended if nobody is there to read it: a key that does none of it in time has only its own part
+//! of the memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Bytes of all bodies of one key together: two of the largest.
+/// Bytes of all bodies and answers of one key together: two of the largest bodies.
 const BYTES_MAX: usize = 2 * super::body::MAX;
 
 /// What of one key is under way.
@@ -57,6 +58,12 @@ impl UnderWay {
         self.bytes.fetch_add(bytes, Relaxed);
         Ok(())
     }
+
+    /// Counts so many bytes of its answer, which is there already: what comes too much is the next request.
+    pub(super) fn hold(&self, bytes: usize) {
+        self.load.bytes.fetch_add(bytes, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
 }
 
 impl Drop for UnderWay {
@@ -79,7 +86,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::testing::{House, answer, modern};
+    use crate::http::testing::{House, answer, legacy, modern, open_session};
 
     #[tokio::test]
     async fn a_key_whose_bodies_do_not_end_has_its_own_part_of_the_memory() {
@@ -97,6 +104,40 @@ mod tests {
         assert_eq!(list("alice's key").await, 200);
     }
 
+    #[tokio::test]
+    async fn a_call_whose_client_has_gone_holds_its_part_until_it_ends() {
+        let house = House::new();
+        let id = open_session(&house).await;
+        let params = json!({"name": "shell_execute", "arguments": {"command": ["sleep", "9"]}});
+        let call = async |number: &str| {
+            let number = number.repeat(BYTES_MAX / 3);
+            let call = json!({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params});
+            // There is a stream at once; dropping it is what a client that goes away does.
+            house.send(legacy("alice's key", Some(&id), &call)).await.status().as_u16()
+        };
+        assert_eq!([call("a").await, call("b").await, call("c").await], [200, 200, 429]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_is_part_of_what_its_key_has() {
+        let house = House::new();
+        let loud = || async {
+            let params = json!({"name": "shell_execute", "arguments": {"command": ["yes"]}});
+            house.send(modern("alice's key", "tools/call", params)).await
+        };
+        let mut unread = Vec::new();
+        loop {
+            let response = loud().await;
+            if response.status() == 429 {
+                break;
+            }
+            unread.push(response);
+            assert!(unread.len() < 10, "each answer is of some 32 MiB");
+        }
+        unread.clear();
+        assert_eq!(loud().await.status(), 200);
+    }
+
     #[test]
     fn requests_and_their_bytes_count_until_they_are_over() {
         let load = Load::of(2);
@@ -105,6 +146,7 @@ mod tests {
         assert_eq!((one.take(BYTES_MAX), other.take(1)), (Ok(()), Err(Crowded::Bytes)));
         drop(one);
         assert_eq!((other.take(BYTES_MAX), other.take(1)), (Ok(()), Err(Crowded::Bytes)));
+        other.hold(1);
         let next = load.enter().unwrap();
         drop((other, next));
         assert_eq!((load.requests.load(Relaxed), load.bytes.load(Relaxed)), (0, 0));
