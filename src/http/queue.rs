@@ -110,12 +110,10 @@ impl Queue {
         let message = self.numbered(&mut state, entry, 0);
         let number = message.number;
         let is_first = state.messages.is_empty();
-        if is_first && state.untold == 0 {
-            if self.sink.write_at_once(&message.bytes).is_ok() {
-                state.failed = false;
-                self.written.inc();
-                return;
-            }
+        if is_first && state.untold == 0 && self.sink.write_at_once(&message.bytes).is_ok() {
+            state.failed = false;
+            self.written.inc();
+            return;
         }
         if state.untold > 0 || !(is_first || state.bytes + message.bytes.len() <= BYTES_MAX) {
             state.untold += 1;
