@@ -1,8 +1,9 @@
 //! A request's body while it is read: how long it takes, how large it is, how many values it holds, and whether it is
 //! whole.
 //!
-//! Values are counted before anybody makes them: one of two bytes on the wire, such as `0,`, costs two hundred in memory
-//! once it is parsed, so that a bound on bytes alone bounds nothing. Not a parser: what is no JSON is left to one.
+//! Values are counted before anybody makes them: one of two bytes on the wire, such as `0,`, costs a hundred in memory
+//! once it is parsed, and an object in an object seven hundred, so that a bound on bytes alone bounds nothing. Not a
+//! parser: what is no JSON is left to one.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,9 @@ const WITHIN: Duration = Duration::from_secs(120);
 
 /// More than the words of the longest command line: each costs nine bytes of its 1 MiB at least.
 const VALUES_MAX: usize = 1 << 17;
+
+/// Bytes that a value takes once it is parsed, measured and rounded up.
+const VALUE_COST: usize = 256;
 
 /// A body that breaks off when it is too late or too large.
 pub(super) struct Bounded {
@@ -137,17 +141,25 @@ impl Bounded {
     /// Reckons with more of it.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
         self.room = self.room.checked_sub(bytes.len()).ok_or(Flaw::Size { most: self.most })?;
-        self.under_way.take(bytes.len())?;
+        let before = self.values;
         self.count(bytes);
-        if self.values > VALUES_MAX { Err(Flaw::Values) } else { Ok(()) }
+        if self.values > VALUES_MAX {
+            return Err(Flaw::Values);
+        }
+        Ok(self.under_way.take(bytes.len() + (self.values - before) * VALUE_COST)?)
     }
 
-    /// Counts what begins a list or an object, or the next member of one.
+    /// Counts what begins a list or an object, or the next member of one; a name and its place in an object count
+    /// besides.
     fn count(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.text = match (self.text, byte) {
                 (Text::Outside, b'[' | b'{' | b',') => {
                     self.values += 1;
+                    Text::Outside
+                }
+                (Text::Outside, b':') => {
+                    self.values += 2;
                     Text::Outside
                 }
                 (Text::Outside, b'"') | (Text::AfterBackslash, _) => Text::Inside,
@@ -230,8 +242,23 @@ mod tests {
 
     #[tokio::test]
     async fn lists_objects_and_their_members_count_and_text_does_not() {
-        assert_eq!(values(&[r#"{"a":[1,2,{}]}"#]), 5);
-        assert_eq!(values(&[r#"["a,[{\",,","\\",1]"#]), 3);
+        assert_eq!(values(&[r#"{"a":[1,2,{}]}"#]), 7);
+        assert_eq!(values(&[r#"["a,[{:\",,","\\",1]"#]), 3);
+    }
+
+    #[tokio::test]
+    async fn the_values_of_bodies_are_part_of_what_their_key_has() {
+        let load = Load::of(9);
+        let text = "[".repeat(VALUES_MAX);
+        let bodies = (0..9).map(|_| Bounded::of(Body::from(text.clone()), MAX, &load.enter().unwrap()));
+        // Those that were read stay, as their parsed values would.
+        let mut bodies: Vec<_> = bodies.collect();
+        for (body, _) in &mut bodies {
+            let _ = body.frame().await;
+        }
+        let flaws: Vec<_> = bodies.iter().map(|(_, fault)| fault.flaw()).collect();
+        assert_eq!(flaws[..3], [None; 3]);
+        assert_eq!(flaws[3..], [Some(Flaw::Crowded(Crowded::Bytes)); 6]);
     }
 
     #[tokio::test]
