@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt};
-use rmcp::model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage};
+use rmcp::model::{
+    ClientCapabilities, ClientJsonRpcMessage, ClientRequest, GetExtensions, Implementation,
+    InitializeRequestParams, ProtocolVersion, ServerJsonRpcMessage,
+};
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError,
 };
@@ -81,6 +84,17 @@ impl Sessions {
     }
 }
 
+/// What is kept of what a client says when it opens a session, which may be anything: the revision is all that is asked
+/// for later.
+fn essential(params: &InitializeRequestParams) -> InitializeRequestParams {
+    let mut kept = InitializeRequestParams::new(ClientCapabilities::default(), Implementation::new("", ""));
+    let revision = &params.protocol_version;
+    // Each is a date. What is none gets the answer that an unknown date gets.
+    let is_date = revision.as_str().len() == "YYYY-MM-DD".len();
+    kept.protocol_version = if is_date { revision.clone() } else { ProtocolVersion::LATEST };
+    kept
+}
+
 impl SessionManager for Sessions {
     type Error = Error;
     type Transport = <LocalSessionManager as SessionManager>::Transport;
@@ -101,8 +115,13 @@ impl SessionManager for Sessions {
     async fn initialize_session(
         &self,
         id: &SessionId,
-        message: ClientJsonRpcMessage,
+        mut message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Error> {
+        if let ClientJsonRpcMessage::Request(request) = &mut message
+            && let ClientRequest::InitializeRequest(initialize) = &mut request.request
+        {
+            initialize.params = essential(&initialize.params);
+        }
         self.awake.0.initialize_session(id, message).await.map_err(Error::Inner)
     }
 
@@ -190,7 +209,8 @@ impl SessionStore for Sessions {
 
     async fn store(&self, id: &str, state: &SessionState) -> Result<(), SessionStoreError> {
         if let Some(session) = self.get(id) {
-            session.life.lock().await.opened_with = Some(serde_json::to_vec(state)?.into());
+            let state = SessionState::new(essential(&state.initialize_params));
+            session.life.lock().await.opened_with = Some(serde_json::to_vec(&state)?.into());
         }
         Ok(())
     }

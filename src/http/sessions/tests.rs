@@ -306,3 +306,20 @@ async fn what_opens_a_session_is_small_because_it_is_kept() {
     }
     assert_eq!(house.sessions.len(), 0);
 }
+
+#[tokio::test]
+async fn what_a_client_says_of_itself_is_not_kept() {
+    let house = House::new();
+    let mut wordy = initialize();
+    wordy["params"]["clientInfo"]["name"] = "x".repeat(32 * 1024).into();
+    wordy["params"]["capabilities"]["experimental"] = json!({"a": {"b": {}}});
+    wordy["params"]["protocolVersion"] = "9".repeat(1024).into();
+    let opened = house.send(legacy("alice's key", None, &wordy)).await;
+    let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    let (status, body) = answer(opened).await;
+    assert_eq!((status, &body["result"]["protocolVersion"]), (200, &json!("2025-11-25")));
+    assert_eq!(answer(house.send(legacy("alice's key", Some(&id), &wordy)).await).await.0, 200);
+    let session = house.sessions.get(&id).unwrap();
+    let kept = session.life.lock().await.opened_with.clone().unwrap();
+    assert!(kept.len() < 256, "{}", String::from_utf8_lossy(&kept));
+}
