@@ -69,6 +69,8 @@ pub(super) enum Flaw {
     Crowded(#[from] Crowded),
     #[error("Bad Request: the body does not have the length or the chunks that its head announces")]
     Framing,
+    #[error("Bad Request: another request of this session that is under way has this id")]
+    Duplicate,
 }
 
 /// Where the next byte stands.
@@ -88,6 +90,11 @@ impl Fault {
     pub(super) fn flaw(&self) -> Option<Flaw> {
         self.0.flaw.get().copied()
     }
+
+    /// Notes what is wrong, unless something was already.
+    pub(super) fn find(&self, flaw: Flaw) {
+        let _ = self.0.flaw.set(flaw);
+    }
 }
 
 #[cfg(test)]
@@ -106,7 +113,7 @@ impl Flaw {
             Self::Time => StatusCode::REQUEST_TIMEOUT,
             Self::Size { .. } | Self::Values => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Crowded(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Framing => StatusCode::BAD_REQUEST,
+            Self::Framing | Self::Duplicate => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -134,7 +141,7 @@ impl Bounded {
     }
 
     fn break_off(&self, flaw: Flaw) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let _ = self.fault.0.flaw.set(flaw);
+        self.fault.find(flaw);
         Poll::Ready(Some(Err(axum::Error::new(flaw))))
     }
 

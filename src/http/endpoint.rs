@@ -155,6 +155,7 @@ impl Exchange {
         }
         // A call goes on when its client has gone, and rmcp keeps this for as long as it does.
         parts.extensions.insert(Arc::clone(&self.under_way));
+        parts.extensions.insert(fault.clone());
         let (service, pulse) = (self.endpoint.service.clone(), self.endpoint.pulse);
         let answer =
             async move { typed(service.handle(Request::from_parts(parts, body)).await.map(Body::new)) };

@@ -3,12 +3,13 @@
 //! rmcp takes a session that is not awake for one of another instance, whose state is in a store: it asks the store,
 //! has the session made anew under its id, and says again what its client said first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt};
 use rmcp::model::{
-    ClientCapabilities, ClientJsonRpcMessage, ClientRequest, GetExtensions, Implementation,
-    InitializeRequestParams, ProtocolVersion, ServerJsonRpcMessage,
+    ClientCapabilities, ClientJsonRpcMessage, ClientRequest, Extensions, GetExtensions, Implementation,
+    InitializeRequestParams, JsonRpcRequest, ProtocolVersion, RequestId, ServerJsonRpcMessage,
 };
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError,
@@ -18,9 +19,10 @@ use rmcp::transport::streamable_http_server::session::{
     SessionStoreError,
 };
 
-use super::session::Session;
+use super::session::{Numbered, Session};
 use super::streaming::{Streaming, Turn};
 use super::{AWAKE_MAX, Sessions, TooMany};
+use crate::http::body::{Fault, Flaw};
 
 /// rmcp's sessions: those that are awake.
 pub(super) struct Awake(LocalSessionManager);
@@ -34,6 +36,9 @@ pub(in crate::http) enum Error {
     /// The stream is of a time before the session slept, or of no request.
     #[error("there is no such stream")]
     NoStream,
+    /// Another request has the id.
+    #[error("the id is that of another request under way")]
+    Duplicate,
     /// rmcp's own reason.
     #[error("the session failed")]
     Inner(#[source] LocalSessionManagerError),
@@ -77,6 +82,26 @@ impl Sessions {
             message
         });
         Streaming::new(told, turn, self.hold(id))
+    }
+
+    /// Takes a request's id, which no other under way in the session may have.
+    fn number(
+        &self,
+        session: &SessionId,
+        id: &RequestId,
+        extensions: &Extensions,
+    ) -> Result<Option<Arc<Numbered>>, Error> {
+        let Some(session) = self.get(session) else { return Ok(None) };
+        let written = serde_json::to_string(id).expect("a number or a text always serialises");
+        let numbered = session.number(written).ok_or_else(|| {
+            let fault =
+                extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<Fault>());
+            if let Some(fault) = fault {
+                fault.find(Flaw::Duplicate);
+            }
+            Error::Duplicate
+        })?;
+        Ok(Some(numbered))
     }
 
     fn waking(&self, id: &str) -> u64 {
@@ -151,8 +176,11 @@ impl SessionManager for Sessions {
         mut message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
         let turn = Turn::default();
-        if let ClientJsonRpcMessage::Request(request) = &mut message {
-            request.request.extensions_mut().insert(turn.clone());
+        if let ClientJsonRpcMessage::Request(JsonRpcRequest { id: number, request, .. }) = &mut message {
+            let numbered = self.number(id, number, request.extensions())?;
+            // It is there until the answer is, whether or not a client waits for that.
+            request.extensions_mut().insert(numbered);
+            request.extensions_mut().insert(turn.clone());
         }
         let stream = self.awake.0.create_stream(id, message).await.map_err(Error::Inner)?;
         Ok(self.held(id, stream, turn))

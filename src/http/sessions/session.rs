@@ -1,5 +1,6 @@
 //! What kernos knows of a session: whose it is, whether anybody uses it, and what it takes to wake it.
 
+use std::collections::HashSet;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ pub(super) struct Session {
     stands: AtomicUsize,
     /// How often it was woken.
     wakings: AtomicU64,
+    /// The ids of requests under way.
+    ids: Mutex<HashSet<String>>,
 }
 
 /// Whose a session is.
@@ -64,6 +67,7 @@ impl Session {
             standing: Mutex::default(),
             stands: AtomicUsize::new(0),
             wakings: AtomicU64::new(0),
+            ids: Mutex::default(),
         }
     }
 
@@ -110,6 +114,16 @@ impl Session {
         self.wakings.load(Ordering::Acquire)
     }
 
+    /// Takes an id, as JSON writes it, for a request, unless another that is under way has it.
+    pub(super) fn number(self: &Arc<Self>, id: String) -> Option<Arc<Numbered>> {
+        let is_new = self.ids().insert(id.clone());
+        is_new.then(|| Arc::new(Numbered { session: Arc::clone(self), id }))
+    }
+
+    fn ids(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// When it was used last.
     pub(super) fn used(&self) -> Instant {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)
@@ -123,6 +137,21 @@ impl Session {
     /// Is used now.
     fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+/// A request's own id, until dropped.
+///
+/// Of two requests with one id rmcp would answer one on the stream of the other, and keep the other for ever.
+#[derive(Debug)]
+pub(super) struct Numbered {
+    session: Arc<Session>,
+    id: String,
+}
+
+impl Drop for Numbered {
+    fn drop(&mut self) {
+        self.session.ids().remove(&self.id);
     }
 }
 

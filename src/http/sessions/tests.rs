@@ -323,3 +323,29 @@ async fn what_a_client_says_of_itself_is_not_kept() {
     let kept = session.life.lock().await.opened_with.clone().unwrap();
     assert!(kept.len() < 256, "{}", String::from_utf8_lossy(&kept));
 }
+
+#[tokio::test]
+async fn of_requests_under_way_each_has_an_id_of_its_own() {
+    let house = House::new();
+    let id = open_session(&house).await;
+    let call = |nth: Value, command: &str| {
+        let params = json!({"name": "shell_execute", "arguments": {"command": [command]}});
+        let call = json!({"jsonrpc": "2.0", "id": nth, "method": "tools/call", "params": params});
+        house.send(legacy("alice's key", Some(&id), &call))
+    };
+    let running = call(json!(7), "sleep").await;
+    let other = async |nth: Value| answer(call(nth, "echo").await).await;
+    let refused = json!("Bad Request: another request of this session that is under way has this id");
+    assert_eq!(other(json!(7)).await, (400, refused.clone()));
+    drop(running);
+    assert_eq!(other(json!(7)).await, (400, refused), "the call goes on when its client has gone");
+    for call in house.door.running.calls() {
+        call.end(crate::exec::Stop::Cancelled, "operator");
+    }
+    while !house.door.running.calls().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for nth in [json!(7), json!(7), json!("7")] {
+        assert_eq!(other(nth).await.0, 200);
+    }
+}
