@@ -82,8 +82,9 @@ impl ServerHandler for Handler {
     async fn initialize(
         &self,
         request: InitializeRequestParams,
-        _context: Context,
+        context: Context,
     ) -> Result<InitializeResult, ErrorData> {
+        self.admitted(&context)?;
         self.negotiate_initialize(&request)
     }
 
@@ -96,7 +97,7 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params("Unknown cursor: there is one page", None));
         }
         let listed = async {
-            let grant = Arc::clone(caller(&context)?.principal.grant());
+            let grant = Arc::clone(self.admitted(&context)?.principal.grant());
             let mine = tools::catalogue().iter().filter(|entry| grant.tool(entry.name).is_some());
             Ok(mine.map(|entry| described(entry, entry.describe(&grant))).collect())
         };
@@ -178,6 +179,17 @@ impl ServerHandler for Handler {
 }
 
 impl Handler {
+    /// The caller, whose key may have been taken away while the request came.
+    fn admitted<'c>(&self, context: &'c Context) -> Result<&'c Caller, ErrorData> {
+        let caller = caller(context)?;
+        match self.door.lapse(caller) {
+            None => Ok(caller),
+            Some(_) => {
+                Err(ErrorData::invalid_request("Unauthorized: the key is not valid here any more", None))
+            }
+        }
+    }
+
     /// Holds the session of a call, so that it is not ended as idle while its client waits elsewhere.
     fn session(&self, context: &Context) -> Option<Held> {
         let parts = context.extensions.get::<http::request::Parts>()?;

@@ -72,6 +72,9 @@ impl Door {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use futures::{FutureExt, stream};
+    use http_body_util::BodyExt;
     use serde_json::{Value, json};
     use tokio::task::JoinHandle;
 
@@ -166,6 +169,21 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(house.door.revoke(), 1);
         assert_eq!(call.await.unwrap()["result"]["structuredContent"]["ended"], "revoked");
+    }
+
+    #[tokio::test]
+    async fn a_list_whose_request_ends_after_its_key_was_taken_away_is_not_told() {
+        let house = House::new();
+        let (parts, body) = modern("alice's key", "tools/list", json!({})).into_parts();
+        let whole = body.collect().await.unwrap().to_bytes();
+        let (rest, comes) = tokio::sync::oneshot::channel::<()>();
+        let late = stream::once(async { comes.await.map(|()| whole).map_err(axum::Error::new) });
+        let mut list = Box::pin(house.at_home(http::Request::from_parts(parts, Body::from_stream(late))));
+        assert!((&mut list).now_or_never().is_none());
+        house.door.replace_policy(policy(""), vec![]);
+        rest.send(()).unwrap();
+        let (_, body) = answer(list.await).await;
+        assert_eq!(body["error"]["message"], "Unauthorized: the key is not valid here any more");
     }
 
     #[tokio::test]
