@@ -1,6 +1,7 @@
 //! A profile, compiled: what one principal may do. Permission is this value, not a yes.
 
 mod covers;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -18,16 +19,15 @@ use super::rule::{Objection, Rule, View};
 use super::veil::HIDDEN;
 use crate::command::{CommandLine, Pipeline, Redirection, RedirectionKind, Stage, Word};
 use crate::vocab::{AbsPath, printable};
+use search::{Reason, Refusal, search};
+
+pub(super) use search::LAUNCHERS_MAX;
 
 /// The one tool that takes a command line.
 const SHELL_EXECUTE: &str = "shell_execute";
 
 /// Names of commands that a denial lists at most.
 const NAMES_MAX: usize = 80;
-
-/// Launchers within launchers: more than anybody types, and few enough that neither the stack nor the ways to
-/// choose among rules of one name, which multiply at every level, are the caller's to exhaust.
-pub(super) const LAUNCHERS_MAX: usize = 8;
 
 /// What the bearer of a key may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -228,39 +228,20 @@ impl Grant {
 
     /// The rule that allows these words; for a launcher, also the rule of the command that it starts.
     pub(super) fn authorise(&self, argv: &[Word], view: &View<'_>) -> Result<Vec<&Rule>, Denial> {
-        self.authorise_below(0, argv, view)
+        search(&self.rules, argv, &mut |rule, command| rule.judge(command, view))
+            .map_err(|refusal| self.denied(argv, refusal))
     }
 
-    fn authorise_below(
-        &self,
-        launchers: usize,
-        argv: &[Word],
-        view: &View<'_>,
-    ) -> Result<Vec<&Rule>, Denial> {
-        let name = &argv[0];
-        if launchers > LAUNCHERS_MAX {
-            return Err(self.too_deep(name));
+    fn denied(&self, argv: &[Word], refusal: Refusal<'_>) -> Denial {
+        let command = &argv[refusal.place..];
+        match refusal.reason {
+            Reason::Unlisted => self.unlisted(&command[0]),
+            Reason::TooDeep => self.too_deep(&command[0]),
+            Reason::Rule(rule, objection) => self.denied_by(rule, command, objection),
         }
-        let mut nearest: Option<Denial> = None;
-        for rule in self.rules().filter(|rule| rule.name == name.text()) {
-            let verdict = rule.judge(argv, view).map_err(|objection| self.denied(rule, argv, objection));
-            let denial = match verdict {
-                Ok(None) => return Ok(vec![rule]),
-                Ok(Some(inner)) => match self.authorise_below(launchers + 1, &argv[inner..], view) {
-                    Ok(inner) => return Ok(std::iter::once(rule).chain(inner).collect()),
-                    Err(denial) => denial,
-                },
-                Err(denial) => denial,
-            };
-            // Of several rules for one name, the one that read furthest says most.
-            if nearest.as_ref().is_none_or(|other| other.at < denial.at) {
-                nearest = Some(denial);
-            }
-        }
-        Err(nearest.unwrap_or_else(|| self.unlisted(name)))
     }
 
-    fn denied(&self, rule: &Rule, argv: &[Word], mut objection: Objection) -> Denial {
+    fn denied_by(&self, rule: &Rule, argv: &[Word], mut objection: Objection) -> Denial {
         // Of two rules for one name, one may take for a number or a subcommand what the other knows to be a password.
         // Of a flag only the name is quoted.
         if objection.quoted.is_some() && objection.code != "flag" && self.may_be_secret(argv, objection.at) {
