@@ -102,7 +102,7 @@ impl Verdict {
                 refused(denial.to_string(), denial.code(), rule, denial.at())
             }
             Ok(plan) => Self::Allowed {
-                directory: plan.directory().root.resolve(&plan.directory().relative).to_string(),
+                directory: plan.directory().path().to_string(),
                 stages: plan
                     .pipelines()
                     .flat_map(|(_, pipeline)| pipeline.stages())

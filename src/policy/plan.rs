@@ -139,6 +139,13 @@ impl Plan {
     }
 }
 
+impl Place {
+    /// The whole path.
+    pub fn path(&self) -> AbsPath {
+        self.root.resolve(&self.relative)
+    }
+}
+
 impl PlannedPipeline {
     /// The stages, first to last.
     pub fn stages(&self) -> &[PlannedStage] {

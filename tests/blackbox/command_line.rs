@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use nix::sys::stat::Mode;
 use serde_json::json;
@@ -103,6 +104,63 @@ fn a_call_starts_in_the_directory_that_it_names() {
     for wrong in ["/etc", "sub", &format!("{}-evil", work.display()), &format!("{}/none", work.display())] {
         assert!(in_directory(wrong).is_error, "{wrong}");
     }
+}
+
+#[test]
+fn dots_are_judged_where_the_root_of_a_link_really_is() {
+    let setup = Setup::new();
+    let (doors, rooms) = (setup.outside().join("doors"), setup.outside().to_owned());
+    for made in [doors.join("other"), rooms.join("other"), rooms.join("work/sub")] {
+        fs::create_dir_all(made).unwrap();
+    }
+    fs::write(doors.join("other/secret"), "inside").unwrap();
+    fs::write(rooms.join("other/secret"), "OUTSIDE").unwrap();
+    fs::write(rooms.join("work/own"), "own").unwrap();
+    let link = doors.join("link");
+    symlink("../work", &link).unwrap();
+    let work = format!("path = {:?}", setup.work());
+    let table = format!("[root.other]\npath = {:?}\n", doors.join("other"));
+    let daemon = setup
+        .replace(&work, &format!("path = {link:?}"))
+        .append(&table)
+        .replace("{ work = \"rw\" }", "{ work = \"rw\", other = \"rw\" }")
+        .start();
+    let client = daemon.client();
+    let cat = |directory: &Path, words: &[&str]| {
+        let command = [&["cat"][..], words].concat();
+        client.call("shell_execute", json!({ "command": command, "directory": directory }))
+    };
+    let absolute = format!("{}/../other/secret", link.display());
+    for words in [&["../other/secret"][..], &[&absolute], &["<", "../other/secret"], &["<", &absolute]] {
+        cat(&link, words).refusal();
+    }
+    assert_eq!(cat(&link, &["own"]).stdout(), "own");
+    assert_eq!(cat(&link.join("sub"), &["../own", "<", "../own"]).stdout(), "own");
+    assert_eq!(cat(&link, &[doors.join("other/secret").to_str().unwrap()]).stdout(), "inside");
+}
+
+#[test]
+fn a_directory_behind_a_link_is_not_entered_and_the_answer_says_what_to_write() {
+    let daemon = Daemon::start();
+    let work = fs::canonicalize(daemon.work()).unwrap();
+    fs::create_dir_all(work.join("a/b/c")).unwrap();
+    symlink("../../..", work.join("a/b/c/up")).unwrap();
+    symlink("/etc", work.join("etc")).unwrap();
+    fs::write(daemon.setup().outside().join("secret"), "OUTSIDE").unwrap();
+    let client = daemon.client();
+    let cat = |directory: &str, word: &str| {
+        let directory = work.join(directory);
+        client.call("shell_execute", json!({ "command": ["cat", word], "directory": directory }))
+    };
+    // By its text it lies in `a/b/c`.
+    let up = cat("a/b/c/up", "../secret");
+    assert_eq!((up.stdout(), up.ended()), ("", "not-started"), "{up:?}");
+    let remedy = format!("there is a symbolic link on the way; write {}, where it leads", work.display());
+    assert!(up.text.contains("`a/b/c/up`") && up.text.contains(&remedy), "{up:?}");
+    let out = cat("etc", "passwd");
+    assert_eq!((out.stdout(), out.ended()), ("", "not-started"), "{out:?}");
+    assert!(out.text.contains(&format!("it leads out of {}", work.display())), "{out:?}");
+    assert!(cat("a/b/c", "../../../../secret").refusal().contains("lies outside the roots"));
 }
 
 #[test]

@@ -123,6 +123,35 @@ async fn dots_and_links_within_the_root_work() {
 }
 
 #[tokio::test]
+async fn a_line_starts_behind_no_link() {
+    let host = Host::new().await;
+    host.call(&["mkdir", "-p", "sub/deep"]).run().await;
+    symlink("sub", host.path("inside")).unwrap();
+    symlink("/etc", host.path("outside")).unwrap();
+    symlink("nowhere", host.path("dangling")).unwrap();
+    symlink("loop", host.path("loop")).unwrap();
+    let root = host.path("").canonicalize().unwrap();
+    let led =
+        format!("there is a symbolic link on the way; write {}/sub/deep, where it leads", root.display());
+    let out = format!("it leads out of {}", root.display());
+    let entered = async |relative: &str| {
+        let mut plan = host.call(&["echo", "x"]).json();
+        plan["directory"]["relative"] = relative.into();
+        let plan = serde_json::from_value(plan).unwrap();
+        let run = host.executor.run(plan, Vec::new(), Watch::default(), std::future::pending());
+        run.await.unwrap().ended
+    };
+    assert_eq!(entered("sub/deep").await, Ended::Exited(0));
+    let nowhere = "there is a symbolic link on the way";
+    for (relative, why) in
+        [("inside/deep", &*led), ("outside", &out), ("dangling", nowhere), ("loop", nowhere)]
+    {
+        let Ended::NotStarted(error) = entered(relative).await else { panic!("{relative} was entered") };
+        assert!(error.ends_with(&format!("cannot be entered: {why}")), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_directory_that_is_not_there_starts_nothing() {
     let host = Host::new().await;
     let mut plan = host.call(&["echo", "x", ">", "f"]).json();

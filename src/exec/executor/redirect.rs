@@ -1,21 +1,24 @@
 //! Opens what a plan names beneath a root: the directory of the line, and the files of its redirections.
 //!
 //! The kernel itself keeps the path beneath the root (openat2(2), `RESOLVE_BENEATH`), so that no link and no
-//! race leads out of it. A file is opened without waiting and without being changed, and cut only after it is
-//! known to be a regular file.
+//! race leads out of it; on the way to the directory it follows no link at all. A file is opened without waiting
+//! and without being changed, and cut only after it is known to be a regular file.
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, ftruncate, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, ftruncate, openat2, readlink};
 use rustix::io::Errno;
 
 use crate::policy::plan::{OutputStream, Place, PlannedRedirection, Target};
 
 /// An open descriptor that several stages may share.
 pub(super) type Stream = Rc<OwnedFd>;
+
+/// A directory to start from.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// How often an open is tried again that a concurrent rename has disturbed (`EAGAIN` of openat2(2)).
 const TRIES: usize = 16;
@@ -47,10 +50,10 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// Opens the directory in which a line runs.
+/// Opens the directory in which a line runs. A leading `..` means what the policy takes it for only where no link
+/// was followed.
 pub(super) fn directory(place: &Place) -> Result<OwnedFd, String> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    beneath(place, flags).map_err(|error| {
+    opened_beneath(place, DIRECTORY, ResolveFlags::NO_SYMLINKS).map_err(|error| {
         let why = Reason { error, place };
         match place.relative.as_str() {
             "" => format!("the directory {} cannot be entered: {why}", place.root),
@@ -95,12 +98,16 @@ fn opened(target: &Target, how: Use, null: &Stream) -> Result<Stream, String> {
 }
 
 fn beneath(place: &Place, flags: OFlags) -> Result<OwnedFd, Errno> {
+    opened_beneath(place, flags, ResolveFlags::empty())
+}
+
+fn opened_beneath(place: &Place, flags: OFlags, narrower: ResolveFlags) -> Result<OwnedFd, Errno> {
     let root = root(place)?;
     if place.relative.is_empty() && flags.contains(OFlags::PATH) {
         return Ok(root);
     }
     let relative = if place.relative.is_empty() { "." } else { &place.relative };
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | narrower;
     // The mask of the plan is this process's own while its call runs.
     let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o666) } else { Mode::empty() };
     let mut opened = Err(Errno::AGAIN);
@@ -116,8 +123,7 @@ fn beneath(place: &Place, flags: OFlags) -> Result<OwnedFd, Errno> {
 /// Opens the root itself. Its links were followed when the policy was loaded: one that is on the way now was put
 /// there since, and leads elsewhere.
 fn root(place: &Place) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat2(CWD, place.root.as_path(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+    openat2(CWD, place.root.as_path(), DIRECTORY, Mode::empty(), ResolveFlags::NO_SYMLINKS)
 }
 
 /// What it is, if it is no regular file.
@@ -130,6 +136,12 @@ fn irregular(file: impl AsFd) -> Result<Option<&'static str>, Errno> {
         FileType::CharacterDevice | FileType::BlockDevice => Some("a device"),
         _ => Some("no regular file"),
     })
+}
+
+/// Where what is open lies, without links.
+fn path(open: impl AsFd) -> Result<String, Errno> {
+    let link = format!("/proc/self/fd/{}", open.as_fd().as_raw_fd());
+    Ok(readlink(link, Vec::new())?.to_string_lossy().into_owned())
 }
 
 /// Why something beneath a root cannot be opened, in words.
@@ -148,6 +160,11 @@ impl fmt::Display for Reason<'_> {
                     write!(f, "it is {kind}, and only regular files and /dev/null can be redirected")
                 }
                 _ => io::Error::from(self.error).fmt(f),
+            },
+            Errno::LOOP => match beneath(self.place, DIRECTORY).and_then(path) {
+                Ok(path) => write!(f, "there is a symbolic link on the way; write {path}, where it leads"),
+                Err(Errno::XDEV) => write!(f, "it leads out of {}", self.place.root),
+                Err(_) => f.write_str("there is a symbolic link on the way"),
             },
             error => io::Error::from(error).fmt(f),
         }

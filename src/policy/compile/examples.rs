@@ -65,6 +65,6 @@ fn judged(example: &Example, grant: &Grant) -> Result<(), Denial> {
     let texts = example.get_ref().iter().map(|word| word.get_ref().clone());
     let argv: Vec<Word> = Word::plain(texts);
     let root = || AbsPath::parse("/").expect("`/` is absolute");
-    let directory = grant.default_directory().map_or_else(root, |root| root.written.clone());
+    let directory = grant.default_directory().map_or_else(root, |root| root.canonical.clone());
     grant.authorise(&argv, &View { roots: &grant.roots, directory }).map(|_| ())
 }

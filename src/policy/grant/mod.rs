@@ -15,7 +15,7 @@ use super::limits::Limits;
 use super::plan::{
     LineLimits, OutputStream, Place, Plan, PlannedPipeline, PlannedRedirection, PlannedStage, Target,
 };
-use super::rule::{Objection, Rule, View};
+use super::rule::{Objection, Rule, Stray, View};
 use super::veil::HIDDEN;
 use crate::command::{CommandLine, Pipeline, Redirection, RedirectionKind, Stage, Word};
 use crate::vocab::{AbsPath, printable};
@@ -145,8 +145,8 @@ impl Grant {
     }
 
     pub(super) fn plan(&self, request: &Request) -> Result<Plan, Denial> {
-        let (directory, path) = self.directory(request.directory.as_deref())?;
-        let view = View { roots: &self.roots, directory: path };
+        let directory = self.directory(request.directory.as_deref())?;
+        let view = View { roots: &self.roots, directory: directory.path() };
         let mut asked = Limits::default();
         let first = self.pipeline(&request.line.first, &view, &mut asked)?;
         let mut rest = Vec::with_capacity(request.line.rest.len());
@@ -157,26 +157,22 @@ impl Grant {
         Ok(Plan { first, rest, directory, umask: self.umask, limits })
     }
 
-    fn directory(&self, written: Option<&str>) -> Result<(Place, AbsPath), Denial> {
+    fn directory(&self, written: Option<&str>) -> Result<Place, Denial> {
         let refuse =
             |what: String, instead: String| Denial { code: "directory", at: None, rule: None, what, instead };
         let Some(default) = self.default_directory() else {
             return Err(refuse("this key has no root to work in".to_owned(), "nothing".to_owned()));
         };
-        let path = match written {
-            None => default.written.clone(),
-            Some(text) => AbsPath::parse(text).map_err(|error| {
-                refuse(format!("`directory`: {error}"), format!("for example {}", default.written))
-            })?,
-        };
-        let view = View { roots: &self.roots, directory: path.clone() };
-        match view.locate(path.as_str()) {
-            Some(found) => Ok((Place { root: found.root.clone(), relative: found.relative }, path)),
-            None => Err(refuse(
-                format!("`directory`: {} lies outside the roots", printable(path.as_str())),
-                format!("directories beneath {}", view.described(Mode::Read)),
-            )),
-        }
+        let text = written.unwrap_or(default.written.as_str());
+        let directory = AbsPath::parse(text).map_err(|error| {
+            refuse(format!("`directory`: {error}"), format!("for example {}", default.written))
+        })?;
+        let view = View { roots: &self.roots, directory };
+        let found = view.locate(text, Mode::Read).map_err(|stray| {
+            let beneath = format!("directories beneath {}", view.described(Mode::Read));
+            refuse(format!("`directory`: {} {}", printable(text), stray.what()), stray.instead(beneath))
+        })?;
+        Ok(found.place())
     }
 
     fn pipeline(
@@ -328,20 +324,18 @@ fn target(path: &Word, needed: Mode, view: &View<'_>) -> Result<Target, Denial> 
     if path.text() == "/dev/null" {
         return Ok(Target::Null);
     }
-    let found = if path.text().is_empty() { None } else { view.locate(path.text()) };
-    let why = match found {
-        Some(found) if found.mode >= needed => {
-            let place = Place { root: found.root.clone(), relative: found.relative };
-            return Ok(Target::File { place, written: path.text().to_owned() });
+    let found = if path.text().is_empty() { Err(Stray::Outside) } else { view.locate(path.text(), needed) };
+    match found {
+        Ok(found) => Ok(Target::File { place: found.place(), written: path.text().to_owned() }),
+        Err(stray) => {
+            let beneath = format!("files beneath {}, and /dev/null", view.described(needed));
+            Err(Denial {
+                code: "redirection",
+                at: Some(path.at()),
+                rule: None,
+                what: format!("`{}` {}", printable(path.text()), stray.what()),
+                instead: stray.instead(beneath),
+            })
         }
-        Some(_) => "lies in a root that may only be read",
-        None => "lies outside the roots",
-    };
-    Err(Denial {
-        code: "redirection",
-        at: Some(path.at()),
-        rule: None,
-        what: format!("`{}` {why}", printable(path.text())),
-        instead: format!("files beneath {}, and /dev/null", view.described(needed)),
-    })
+    }
 }

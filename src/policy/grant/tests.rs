@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Grant, Request};
+use super::{Grant, Request, RootGrant};
+use crate::policy::document::Mode;
 use crate::policy::plan::{Place, Plan, PlannedRedirection, Target};
 use crate::policy::testing::{FRAME, policy};
 use crate::vocab::AbsPath;
@@ -173,7 +174,7 @@ fn a_later_stage_that_is_refused_refuses_the_line() {
 
 #[test]
 fn redirections_are_placed_beneath_their_root() {
-    let plan = plan(&["cat", "<", "sub/../a", ">", "/srv/work/b", "2>", "/dev/null"]).unwrap();
+    let plan = plan(&["cat", "<", "../work/a", ">", "/srv/work/b", "2>", "/dev/null"]).unwrap();
     let file = |relative: &str, written: &str| Target::File {
         place: Place { root: AbsPath::parse("/srv/work").unwrap(), relative: relative.to_owned() },
         written: written.to_owned(),
@@ -181,7 +182,7 @@ fn redirections_are_placed_beneath_their_root() {
     let stdout = crate::policy::plan::OutputStream::Stdout;
     let stderr = crate::policy::plan::OutputStream::Stderr;
     let expected = [
-        PlannedRedirection::Input(file("a", "sub/../a")),
+        PlannedRedirection::Input(file("a", "../work/a")),
         PlannedRedirection::Output { stream: stdout, target: file("b", "/srv/work/b"), append: false },
         PlannedRedirection::Output { stream: stderr, target: Target::Null, append: false },
     ];
@@ -198,12 +199,61 @@ fn the_directory_lies_in_a_root() {
         Ok(Place { root: AbsPath::parse(root).unwrap(), relative: relative.to_owned() })
     };
     assert_eq!(from(None), place("/tmp", ""));
-    assert_eq!(from(Some("/srv/work/a/../b")), place("/srv/work", "b"));
+    assert_eq!(from(Some("/srv/work//b/./c/")), place("/srv/work", "b/c"));
+    let back = "`directory`: /srv/work/a/../b goes back by `..` behind a name, which may be a link; allowed: `..` at the beginning alone: `b` for `a/../b`";
+    assert_eq!(from(Some("/srv/work/a/../b")), Err(back.to_owned()));
     let outside =
         "`directory`: /srv lies outside the roots; allowed: directories beneath /srv/work (rw), /tmp (ro)";
     assert_eq!(from(Some("/srv")), Err(outside.to_owned()));
     let relative = "`directory`: the path is not absolute: it must start with `/`; allowed: for example /tmp";
     assert_eq!(from(Some("a")), Err(relative.to_owned()));
+}
+
+/// A profile with a root that is written as a link to another place, and a root beside that link.
+fn linked() -> Grant {
+    let root = |name: &str, written: &str, canonical: &str, mode| RootGrant {
+        name: name.to_owned(),
+        written: AbsPath::parse(written).unwrap(),
+        canonical: AbsPath::parse(canonical).unwrap(),
+        mode,
+    };
+    let roots = vec![
+        root("link", "/srv/link", "/data/work", Mode::Write),
+        root("other", "/srv/other", "/srv/other", Mode::Write),
+        root("inner", "/srv/link/in", "/data/work/in", Mode::Read),
+        root("far", "/data/work/far", "/far", Mode::Write),
+    ];
+    Grant { roots, ..(*grant()).clone() }
+}
+
+#[test]
+fn a_root_that_is_written_as_a_link_is_judged_where_it_leads() {
+    let judged = |directory: &str, words: &[&str]| {
+        let request = Request { directory: Some(directory.to_owned()), ..request(words) };
+        linked().plan(&request).map(|plan| plan.directory.path().to_string()).map_err(|denial| denial.code)
+    };
+    let from_link = |words: &[&str]| judged("/srv/link", words);
+    let at_work = Ok("/data/work".to_owned());
+    for allowed in [
+        &["cat", "x"][..],
+        &["cat", "../work/x", "./in/x", "/srv/link/x", "/data/work/x", "/srv/other/x"],
+        &["cat", "<", "../work/x", ">", "y"],
+        &["echo", ">", "far/x"],
+        &["echo", ">", "/srv/link/far/x"],
+    ] {
+        assert_eq!(from_link(allowed), at_work, "{allowed:?}");
+    }
+    for refused in ["../other/secret", "../link/x", "/srv/link/../other/secret", "/data/other/secret"] {
+        assert_eq!(from_link(&["cat", refused]), Err("argument"), "{refused}");
+        assert_eq!(from_link(&["cat", "<", refused]), Err("redirection"), "{refused}");
+    }
+    // The inner root decides by whatever way it is named.
+    for inner in ["in/x", "/srv/link/in/x", "/data/work/in/x"] {
+        assert_eq!(from_link(&["echo", ">", inner]), Err("redirection"), "{inner}");
+    }
+    assert_eq!(judged("/srv/link/far/sub", &["cat", "../x"]), Ok("/far/sub".to_owned()));
+    assert_eq!(judged("/srv/link/far/sub", &["cat", "../../x"]), Err("argument"));
+    assert_eq!(judged("/srv/link/../other", &["echo"]), Err("directory"));
 }
 
 #[test]

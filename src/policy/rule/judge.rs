@@ -5,13 +5,27 @@ use super::arguments::Kind;
 use super::reading::Value;
 use crate::command::Word;
 use crate::policy::document::Mode;
+use crate::policy::grant::RootGrant;
+use crate::policy::plan::Place;
 use crate::vocab::{AbsPath, printable};
 
 /// What a caller may see of the file system, and from where it looks.
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct View<'g> {
-    pub(in crate::policy) roots: &'g [super::super::grant::RootGrant],
+    pub(in crate::policy) roots: &'g [RootGrant],
+    /// Where programs start, without links: what a leading `..` means is then certain.
     pub(in crate::policy) directory: AbsPath,
+}
+
+/// Why a path may not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Stray {
+    /// It lies outside the roots.
+    Outside,
+    /// It lies in a root that may only be read.
+    ReadOnly,
+    /// It goes back (`..`) behind a name.
+    Back,
 }
 
 /// A path that lies beneath a root.
@@ -45,15 +59,42 @@ impl Objection {
     }
 }
 
+impl WithinRoot<'_> {
+    /// The same for the executor.
+    pub(in crate::policy) fn place(self) -> Place {
+        Place { root: self.root.clone(), relative: self.relative }
+    }
+}
+
 impl<'g> View<'g> {
-    /// The innermost root that holds this path, as seen from the directory.
-    pub(in crate::policy) fn locate(&self, written: &str) -> Option<WithinRoot<'g>> {
-        let path = self.directory.resolve(written);
-        let within = |grant: &'g super::super::grant::RootGrant| {
-            let relative = path.beneath(&grant.canonical).or_else(|| path.beneath(&grant.written))?;
-            Some(WithinRoot { root: &grant.canonical, mode: grant.mode, relative: relative.to_owned() })
+    /// Where this path leads as seen from the directory, if that is beneath a root in which so much may be done.
+    ///
+    /// By its text: that is true as long as no name in it is a link. Before a `..` none can be.
+    pub(in crate::policy) fn locate(&self, written: &str, needed: Mode) -> Result<WithinRoot<'g>, Stray> {
+        let path = self.followed(self.directory.resolve(written));
+        let within = |grant: &'g RootGrant| {
+            let relative = path.beneath(&grant.canonical)?.to_owned();
+            Some(WithinRoot { root: &grant.canonical, mode: grant.mode, relative })
         };
-        self.roots.iter().filter_map(within).min_by_key(|found| found.relative.len())
+        match self.roots.iter().filter_map(within).min_by_key(|found| found.relative.len()) {
+            None => Err(Stray::Outside),
+            Some(found) if found.mode < needed => Err(Stray::ReadOnly),
+            Some(_) if goes_back(written) => Err(Stray::Back),
+            Some(found) => Ok(found),
+        }
+    }
+
+    /// The path without the links that lead to roots, which were followed when the policy was loaded.
+    fn followed(&self, mut path: AbsPath) -> AbsPath {
+        // What one leads to may hold the next, each once.
+        for _ in self.roots {
+            let holds = self.roots.iter().filter_map(|root| Some((root, path.beneath(&root.written)?)));
+            match holds.min_by_key(|(_, rest)| rest.len()) {
+                Some((root, rest)) if root.written != root.canonical => path = root.canonical.resolve(rest),
+                _ => break,
+            }
+        }
+        path
     }
 
     /// The roots with their modes, for a message.
@@ -63,6 +104,30 @@ impl<'g> View<'g> {
             fit.map(|root| format!("{} ({})", root.written, root.mode.symbol())).collect();
         if named.is_empty() { "no root".to_owned() } else { named.join(", ") }
     }
+}
+
+impl Stray {
+    /// What is wrong, behind the path.
+    pub(in crate::policy) fn what(self) -> &'static str {
+        match self {
+            Self::Outside => "lies outside the roots",
+            Self::ReadOnly => "lies in a root that may only be read",
+            Self::Back => "goes back by `..` behind a name, which may be a link",
+        }
+    }
+
+    /// What would be right; `beneath`: files or directories in roots.
+    pub(in crate::policy) fn instead(self, beneath: String) -> String {
+        match self {
+            Self::Outside | Self::ReadOnly => beneath,
+            Self::Back => "`..` at the beginning alone: `b` for `a/../b`".to_owned(),
+        }
+    }
+}
+
+/// Whether a `..` stands behind a name.
+fn goes_back(path: &str) -> bool {
+    path.split('/').skip_while(|part| matches!(*part, "" | "." | "..")).any(|part| part == "..")
 }
 
 impl Rule {
@@ -100,11 +165,12 @@ impl Kind {
             Self::Path | Self::WritablePath if text == "-" => Ok(()),
             Self::Path | Self::WritablePath => {
                 let needed = if *self == Self::Path { Mode::Read } else { Mode::Write };
-                let beneath = || format!("paths beneath {}", view.described(needed));
-                match view.locate(text) {
-                    Some(found) if found.mode >= needed => Ok(()),
-                    Some(_) => refuse("lies in a root that may only be read", beneath()),
-                    None => refuse("lies outside the roots", beneath()),
+                match view.locate(text, needed) {
+                    Ok(_) => Ok(()),
+                    Err(stray) => {
+                        let beneath = format!("paths beneath {}", view.described(needed));
+                        refuse(stray.what(), stray.instead(beneath))
+                    }
                 }
             }
         }
@@ -114,7 +180,6 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::grant::RootGrant;
     use crate::policy::rule::{Flag, Shape};
 
     fn words(texts: &[&str]) -> Vec<Word> {
@@ -203,13 +268,30 @@ mod tests {
     fn a_path_lies_beneath_a_root_of_the_right_mode() {
         let read = shape(&[], Some(Kind::Path));
         let write = shape(&[], Some(Kind::WritablePath));
-        assert_eq!(verdict(&read, &["a/../b", "/srv/work/x", "out/../c", "-"]), Ok(()));
+        assert_eq!(verdict(&read, &["a/./b", "/srv/work/x", "./../work//c", "/../srv/work", "-"]), Ok(()));
         assert_eq!(verdict(&read, &["../x"]), Err("[1] `../x` lies outside the roots".to_owned()));
         assert_eq!(
             verdict(&read, &["/srv/work-evil"]),
             Err("[1] `/srv/work-evil` lies outside the roots".to_owned())
         );
-        assert_eq!(verdict(&write, &["out/x"]), Ok(()));
+        assert_eq!(verdict(&write, &["out/x", "../work/out/x"]), Ok(()));
         assert_eq!(verdict(&write, &["x"]), Err("[1] `x` lies in a root that may only be read".to_owned()));
+    }
+
+    #[test]
+    fn a_path_that_goes_back_behind_a_name_is_refused() {
+        let why =
+            |word: &str| Err(format!("[1] `{word}` goes back by `..` behind a name, which may be a link"));
+        let (read, write) = (shape(&["-o=path:rw"], Some(Kind::Path)), shape(&[], Some(Kind::WritablePath)));
+        for word in
+            ["a/../b", "a/..", "../work/a/../b", "/srv/work/a/../b", "./a/b/../../c", "/srv/../srv/work/x"]
+        {
+            assert_eq!(verdict(&read, &[word]), why(word));
+        }
+        assert_eq!(verdict(&write, &["out/a/../b"]), why("out/a/../b"));
+        assert!(verdict(&read, &["-o", "out/a/../b"]).is_err());
+        assert_eq!(verdict(&read, &["..a/b..", "..."]), Ok(()));
+        // Where it would lead says more.
+        assert_eq!(verdict(&read, &["a/../../x"]), Err("[1] `a/../../x` lies outside the roots".to_owned()));
     }
 }

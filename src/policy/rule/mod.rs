@@ -11,7 +11,7 @@ use super::program::Program;
 use crate::vocab::AbsPath;
 
 pub(super) use arguments::{Flag, Kind, Shape};
-pub(super) use judge::{Objection, View};
+pub(super) use judge::{Objection, Stray, View};
 pub(super) use reading::Value;
 
 /// One `[command.NAME]` table or preset, compiled.

@@ -87,7 +87,8 @@ fn roots_cover(roots: &[RootGrant], earlier: &[RootGrant]) -> bool {
 }
 
 fn mode_at(roots: &[RootGrant], place: &AbsPath) -> Option<Mode> {
-    View { roots, directory: place.clone() }.locate(place.as_str()).map(|found| found.mode)
+    let view = View { roots, directory: place.clone() };
+    view.locate(place.as_str(), Mode::Read).map(|found| found.mode).ok()
 }
 
 fn rate_covers(rate: Option<Rate>, earlier: Option<Rate>) -> bool {
