@@ -18,7 +18,6 @@ use super::client::Client;
 use super::door::Door;
 use super::observe::Origin;
 use super::reply;
-use super::room::Occupant;
 use super::trace::Trace;
 use crate::policy::Refused;
 use crate::vocab::Secret;
@@ -65,11 +64,7 @@ pub(super) async fn authenticate(
     let trace = Trace::of(request.headers());
     let key = presented.ok().flatten();
     request.extensions_mut().insert(Caller { principal, key, address: client.address, request_id, trace });
-    // A connection that serves a caller is kept until the answer is sent.
-    match request.extensions_mut().remove::<Arc<Occupant>>() {
-        Some(occupant) => reply::holding(occupant.serve(), next.run(request).await),
-        None => next.run(request).await,
-    }
+    next.run(request).await
 }
 
 /// Several keys that differ, or a credential that is no key.

@@ -19,6 +19,7 @@ use super::door::Door;
 use super::mcp::{self, Service};
 use super::pulse;
 use super::reply;
+use super::room::Occupant;
 use super::sessions::{Held, Sessions, TooMany};
 use super::under_way::{Crowded, UnderWay};
 
@@ -80,12 +81,25 @@ impl Endpoint {
     }
 }
 
-/// Answers `/mcp` for a caller that is known.
+/// Answers `/mcp` for a caller that is known, whose connection is kept until the answer is sent. While a request is
+/// only refused it is not kept.
 pub(super) async fn answer(
     State(endpoint): State<Endpoint>,
     Extension(caller): Extension<Caller>,
     mut request: Request<Body>,
 ) -> Response {
+    let occupant = request.extensions_mut().remove::<Arc<Occupant>>();
+    let serving = occupant.map(|occupant| occupant.serve(caller.principal.name()));
+    match serve(endpoint, caller, request).await {
+        Ok(response) => reply::holding(serving, response),
+        Err(crowded) => {
+            drop(serving);
+            crowded_out(crowded).await
+        }
+    }
+}
+
+async fn serve(endpoint: Endpoint, caller: Caller, mut request: Request<Body>) -> Result<Response, Crowded> {
     let is_sessionless = is_sessionless(request.headers());
     if is_sessionless {
         request.headers_mut().remove(SESSION_ID);
@@ -93,27 +107,25 @@ pub(super) async fn answer(
     let id = request.headers().get(SESSION_ID).map(|id| id.to_str().unwrap_or_default());
     let session = id.and_then(|id| endpoint.sessions.enter(id, &caller));
     if let (Some(id), None) = (id, &session) {
-        return endpoint.no_such_session(id, &caller);
+        return Ok(endpoint.no_such_session(id, &caller));
     }
     if let Some(session) = &session
         && stands(&request)
     {
-        return if pulse::is_felt(request.headers()) { endpoint.standing(session) } else { unacceptable() };
+        let is_felt = pulse::is_felt(request.headers());
+        return Ok(if is_felt { endpoint.standing(session) } else { unacceptable() });
     }
-    let under_way = match endpoint.door.budget(&caller).request() {
-        Ok(under_way) => under_way,
-        Err(crowded) => return crowded_out(crowded).await,
-    };
+    let under_way = endpoint.door.budget(&caller).request()?;
     let on_its_way = endpoint.door.answers.token();
     let answer =
         Exchange { endpoint, caller, is_sessionless, session, under_way, on_its_way }.answer(request);
     if is_sessionless {
-        return answer.await;
+        return Ok(answer.await);
     }
     // A session that is opened or woken is not to be left half done when its client goes away.
-    tokio::spawn(answer).await.unwrap_or_else(|_| {
+    Ok(tokio::spawn(answer).await.unwrap_or_else(|_| {
         reply::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error: the request broke down")
-    })
+    }))
 }
 
 impl Exchange {

@@ -1,6 +1,6 @@
 //! Requests that come from the wrong place, or are too large.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use serde_json::json;
 
 use crate::client::{Client, Era, plain};
 use crate::daemon::{Daemon, Setup};
-use crate::policy::ALICE;
-use crate::processes::{await_start, eventually, marker, with_argument};
-use crate::wire::{statuses, with_length};
+use crate::policy::{ALICE, BOB};
+use crate::processes::{PATIENCE, await_start, eventually, marker, with_argument};
+use crate::wire::{list_as, statuses, with_length};
 
 #[test]
 fn a_foreign_host_is_refused_and_a_listed_one_is_not() {
@@ -98,6 +98,23 @@ fn connections_without_a_key_keep_no_key_out_and_end_no_call() {
 }
 
 #[test]
+fn one_key_that_renews_its_connections_keeps_no_newcomer_out() {
+    let daemon = Setup::new().open_files("64").start();
+    let mut of_bob = newcomer(&daemon);
+    assert_eq!(answered(&mut of_bob, BOB), Some(200));
+    let asked = || {
+        let mut stream = newcomer(&daemon);
+        assert_eq!(answered(&mut stream, ALICE), Some(200));
+        stream
+    };
+    let mut of_alice: Vec<TcpStream> = (0..40).map(|_| asked()).collect();
+    let mut slow = newcomer(&daemon);
+    of_alice.extend((0..12).map(|_| asked()));
+    assert_eq!(answered(&mut slow, BOB), Some(200), "12 of 32 connections are new since bob's");
+    assert_eq!(answered(&mut of_bob, BOB), Some(200), "and alice has none of his that are idle");
+}
+
+#[test]
 fn the_daemon_takes_all_descriptors_that_it_may_and_commands_do_not() {
     let daemon = Setup::new().open_files("300:5000").start();
     let limits = |pid: i32| {
@@ -125,6 +142,26 @@ fn a_client_that_accepts_anything_is_served() {
 fn list(daemon: &Daemon, header: &str, value: &str) -> StatusCode {
     let client = daemon.client().header(header, value);
     client.request("tools/list", json!({})).status
+}
+
+fn newcomer(daemon: &Daemon) -> TcpStream {
+    let stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// The status of the answer to a request, if there is one.
+fn answered(stream: &mut TcpStream, key: &str) -> Option<u16> {
+    stream.write_all(list_as(key, "").as_bytes()).ok()?;
+    status(stream)
+}
+
+/// The status of what is read next, which is not longer than a first segment.
+fn status(stream: &mut TcpStream) -> Option<u16> {
+    let mut answer = [0; 16 << 10];
+    let length = stream.read(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
 }
 
 fn half_a_head(daemon: &Daemon) -> TcpStream {

@@ -39,10 +39,20 @@ pub fn statuses(daemon: &Daemon, sent: &str) -> Vec<u16> {
 
 /// A call with these lines beside those that every call has.
 fn call(version: &str, target: &str, lines: &str, body: &str) -> String {
+    format!("POST {target} {version}\r\n{lines}{}", of_key(ALICE, body))
+}
+
+fn of_key(key: &str, body: &str) -> String {
     format!(
-        "POST {target} {version}\r\n{lines}Authorization: Bearer {ALICE}\r\nContent-Type: application/json\r\n\
+        "Authorization: Bearer {key}\r\nContent-Type: application/json\r\n\
          MCP-Protocol-Version: {MODERN}\r\nMcp-Method: tools/list\r\n\r\n{body}"
     )
+}
+
+/// A list of the tools for a key, after which its connection stays; with these lines besides.
+pub fn list_as(key: &str, lines: &str) -> String {
+    let length = BODY.len();
+    format!("POST /mcp HTTP/1.1\r\n{HOST}{lines}Content-Length: {length}\r\n{}", of_key(key, BODY))
 }
 
 /// A call with its length, the last of its connection.

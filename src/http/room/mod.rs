@@ -1,41 +1,27 @@
 //! Who has a connection, and who gives it up when there is no room for the next.
 //!
-//! One that is serving a caller is never ended for another. Of the rest those that never showed a key go first,
-//! then those that did and are idle; of each the one that has been so the longest. So whoever opens connections
-//! without a key only ever takes them from those who have none either.
+//! One that is serving a caller is never ended for another. Which of the rest goes is told by [`idle`].
 //!
 //! Not a bound on addresses: behind a proxy or a NAT many callers share one (adr/0010).
 
-use std::collections::BTreeMap;
+mod idle;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::{IntCounter, IntGauge};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use idle::{Idle, Key, Place};
+
 /// All connections.
 #[derive(Debug)]
 pub(super) struct Room {
     free: Arc<Semaphore>,
-    idle: Mutex<Idle>,
+    idle: Mutex<Idle<Arc<Occupant>>>,
     /// A connection has become one that can be ended.
     paused: Notify,
     taken: IntGauge,
     evicted: IntCounter,
-}
-
-/// The connections that can be ended, the least worth keeping first.
-#[derive(Debug, Default)]
-struct Idle {
-    occupants: BTreeMap<Rank, Arc<Occupant>>,
-    next: u64,
-}
-
-/// What a connection is worth that serves nobody: compared member by member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    has_shown_a_key: bool,
-    /// A number that grows: since when.
-    since: u64,
 }
 
 /// A connection's own part of the room, given back when dropped.
@@ -53,9 +39,9 @@ pub(super) struct Occupant {
     wanted: Notify,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum State {
-    Idle(Rank),
+    Idle(Place),
     /// One request at a time is served, as HTTP/1.1 has it.
     Serving,
     Gone,
@@ -63,7 +49,10 @@ enum State {
 
 /// A request of a caller who is known, until it is answered.
 #[derive(Debug)]
-pub(super) struct Serving(Arc<Occupant>);
+pub(super) struct Serving {
+    occupant: Arc<Occupant>,
+    key: Key,
+}
 
 impl Room {
     /// Room for so many; `taken` and `evicted` tell how it goes.
@@ -99,13 +88,13 @@ impl Room {
 
     /// Ends the connection that is least worth keeping, if one can be ended.
     fn evict(&self) -> bool {
-        let Some((_, occupant)) = self.idle().occupants.pop_first() else { return false };
+        let Some(occupant) = self.idle().take_least() else { return false };
         occupant.wanted.notify_one();
         self.evicted.inc();
         true
     }
 
-    fn idle(&self) -> MutexGuard<'_, Idle> {
+    fn idle(&self) -> MutexGuard<'_, Idle<Arc<Occupant>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,64 +113,63 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.occupant.turn(State::Gone);
+        self.occupant.turn(|_| State::Gone);
         self.occupant.room.taken.dec();
     }
 }
 
 impl Occupant {
+    /// Somebody who has shown no key yet.
     fn new(room: Arc<Room>) -> Arc<Self> {
-        let occupant = Arc::new(Self { room, state: Mutex::new(State::Serving), wanted: Notify::new() });
-        occupant.pause(false);
+        let place = room.idle().place(None);
+        let occupant = Arc::new(Self { room, state: Mutex::new(State::Idle(place)), wanted: Notify::new() });
+        occupant.pause(None);
         occupant
     }
 
-    /// Keeps the connection for a caller who has shown a valid key, until the value is dropped.
-    pub(super) fn serve(self: Arc<Self>) -> Serving {
-        self.turn(State::Serving);
-        Serving(self)
+    /// Keeps the connection for a caller who has shown this valid key, until the value is dropped.
+    pub(super) fn serve(self: Arc<Self>, key: &str) -> Serving {
+        self.turn(|_| State::Serving);
+        Serving { occupant: self, key: key.into() }
     }
 
-    fn pause(self: &Arc<Self>, has_shown_a_key: bool) {
-        let since = self.room.idle().now();
-        self.turn(State::Idle(Rank { has_shown_a_key, since }));
-        self.room.paused.notify_one();
+    fn pause(self: &Arc<Self>, key: Option<Key>) {
+        self.turn(|idle| State::Idle(idle.place(key)));
     }
 
-    fn turn(self: &Arc<Self>, to: State) {
+    fn turn(self: &Arc<Self>, to: impl FnOnce(&mut Idle<Arc<Self>>) -> State) {
         let mut idle = self.room.idle();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match *state {
+        match &*state {
             // Its last request may be dropped after it.
             State::Gone => return,
-            State::Idle(rank) => _ = idle.occupants.remove(&rank),
+            State::Idle(place) => _ = idle.remove(place),
             State::Serving => {}
         }
-        if let State::Idle(rank) = to {
-            idle.occupants.insert(rank, Arc::clone(self));
+        *state = to(&mut idle);
+        if let State::Idle(place) = &*state {
+            idle.insert(place.clone(), Arc::clone(self));
+            self.room.paused.notify_one();
         }
-        *state = to;
-    }
-}
-
-impl Idle {
-    fn now(&mut self) -> u64 {
-        self.next += 1;
-        self.next
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.pause(true);
+        self.occupant.pause(Some(Arc::clone(&self.key)));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
+    use std::io;
+
+    use axum::body::{Body, Bytes};
+    use futures::{FutureExt, stream};
+    use serde_json::json;
 
     use super::*;
+    use crate::http::testing::{House, modern};
 
     fn room(most: usize) -> Arc<Room> {
         let evicted = IntCounter::new("evicted", "of a test").unwrap();
@@ -192,40 +180,60 @@ mod tests {
         Arc::clone(room).seat().now_or_never()
     }
 
-    /// The numbers of those that have to end, in the order in which newcomers want their room.
-    fn evictions(room: &Arc<Room>, seats: Vec<Seat>) -> Vec<usize> {
-        let mut seats: Vec<_> = seats.into_iter().enumerate().collect();
-        let mut order = Vec::new();
-        let mut newcomers = Vec::new();
-        while !seats.is_empty() {
-            let mut newcomer = Box::pin(Arc::clone(room).seat());
-            assert!((&mut newcomer).now_or_never().is_none(), "the room of the other has to be free first");
-            let wanted = seats.iter().position(|(_, seat)| seat.wanted().now_or_never().is_some());
-            let Some(wanted) = wanted else { break };
-            order.push(seats.remove(wanted).0);
-            let newcomer = newcomer.now_or_never().unwrap();
-            // It serves somebody, so that it is not ended for the next.
-            newcomers.push((newcomer.occupant().serve(), newcomer));
-        }
-        order
+    fn serve(seat: &Seat, key: &str) -> Serving {
+        seat.occupant().serve(key)
+    }
+
+    /// The number of the one that has to end for a newcomer, who then has its seat.
+    fn evicted(room: &Arc<Room>, seats: &mut Vec<(usize, Seat)>) -> (usize, Seat) {
+        let mut newcomer = Box::pin(Arc::clone(room).seat());
+        assert!((&mut newcomer).now_or_never().is_none(), "the room of the other has to be free first");
+        let wanted = seats.iter().position(|(_, seat)| seat.wanted().now_or_never().is_some()).unwrap();
+        let (number, seat) = seats.remove(wanted);
+        drop(seat);
+        (number, newcomer.now_or_never().unwrap())
     }
 
     #[test]
-    fn strangers_go_first_and_then_whoever_is_idle_the_longest() {
+    fn a_connection_goes_by_the_key_that_it_showed_last() {
         let room = room(5);
-        let seats: Vec<_> = (0..5).map(|_| take(&room).unwrap()).collect();
-        for shown in [3, 1] {
-            drop(seats[shown].occupant().serve());
+        let mut seats: Vec<_> = (0..5).map(|number| (number, take(&room).unwrap())).collect();
+        for (number, key) in [(0, "alice"), (1, "bob"), (2, "alice"), (3, "bob"), (4, "carol"), (1, "alice")]
+        {
+            drop(serve(&seats[number].1, key));
         }
-        assert_eq!(evictions(&room, seats), [0, 2, 4, 3, 1]);
-        assert_eq!(room.evicted.get(), 5);
+        let newcomers = [0, 2, 3].map(|expected| {
+            let (number, newcomer) = evicted(&room, &mut seats);
+            assert_eq!(number, expected);
+            // Each its own key, which is served, so that none is ended for the next.
+            (serve(&newcomer, &format!("newcomer {number}")), newcomer)
+        });
+        assert_eq!((room.evicted.get(), room.taken.get()), (3, 5));
+        drop(newcomers);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_only_refused_does_not_keep_its_connection() {
+        let (house, room) = (House::new(), room(1));
+        let list = || modern("alice's key", "tools/list", json!({}));
+        let never =
+            || house.at_home(list().map(|_| Body::from_stream(stream::pending::<io::Result<Bytes>>())));
+        let mut under_way: Vec<_> = (0..64).map(|_| Box::pin(never())).collect();
+        assert!(under_way.iter_mut().all(|request| request.now_or_never().is_none()));
+        let seat = take(&room).unwrap();
+        let mut request = list();
+        request.extensions_mut().insert(seat.occupant());
+        let mut refused = Box::pin(house.at_home(request));
+        assert!((&mut refused).now_or_never().is_none(), "it waits for a moment");
+        assert_eq!(evicted(&room, &mut vec![(0, seat)]).0, 0);
+        assert_eq!(refused.await.status(), 429);
     }
 
     #[test]
     fn a_connection_that_serves_a_caller_is_not_ended_but_waited_for() {
         let room = room(2);
         let (first, second) = (take(&room).unwrap(), take(&room).unwrap());
-        let served = [first.occupant().serve(), second.occupant().serve()];
+        let served = [serve(&first, "alice"), serve(&second, "bob")];
         let mut newcomer = Box::pin(Arc::clone(&room).seat());
         assert!((&mut newcomer).now_or_never().is_none());
         assert!(first.wanted().now_or_never().is_none() && second.wanted().now_or_never().is_none());
@@ -243,11 +251,11 @@ mod tests {
         let room = room(1);
         for _ in 0..3 {
             let seat = take(&room).unwrap();
-            let serving = seat.occupant().serve();
+            let serving = serve(&seat, "alice");
             drop(seat);
             drop(serving);
         }
         assert_eq!((room.taken.get(), room.evicted.get()), (0, 0));
-        assert!(room.idle().occupants.is_empty());
+        assert!(room.idle().is_empty());
     }
 }
