@@ -1,5 +1,6 @@
 //! `/mcp`: rmcp's service, and around it what rmcp leaves to its host.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +90,11 @@ pub(super) async fn answer(
     mut request: Request<Body>,
 ) -> Response {
     let occupant = request.extensions_mut().remove::<Arc<Occupant>>();
-    let serving = occupant.map(|occupant| occupant.serve(caller.principal.name()));
+    let served = occupant.map(|occupant| occupant.serve(caller.principal.name())).transpose();
+    let serving = match served {
+        Ok(serving) => serving,
+        Err(engaged) => return crowded_out(engaged).await,
+    };
     match serve(endpoint, caller, request).await {
         Ok(response) => reply::holding(serving, response),
         Err(crowded) => {
@@ -218,7 +223,7 @@ async fn full(too_many: TooMany) -> Response {
     refused(StatusCode::SERVICE_UNAVAILABLE, too_many.to_string(), "60").await
 }
 
-async fn crowded_out(crowded: Crowded) -> Response {
+async fn crowded_out(crowded: impl Display) -> Response {
     refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1").await
 }
 

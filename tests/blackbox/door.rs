@@ -115,6 +115,24 @@ fn one_key_that_renews_its_connections_keeps_no_newcomer_out() {
 }
 
 #[test]
+fn what_one_key_is_served_leaves_room_for_the_others() {
+    let daemon = Setup::new().open_files("64").start();
+    let request = list_as(ALICE, "Expect: 100-continue\r\n");
+    let head = &request[..request.find('{').unwrap()];
+    let begin = |_| {
+        let mut stream = newcomer(&daemon);
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    // Of 32 connections: each is asked for its body, which never comes.
+    let mut served: Vec<TcpStream> = (0..8).map(begin).collect();
+    assert_eq!(served.iter_mut().map(status).collect::<Vec<_>>(), [Some(100); 8]);
+    let mut refused: Vec<TcpStream> = (0..40).map(begin).collect();
+    assert_eq!(status(refused.last_mut().unwrap()), Some(429));
+    assert_eq!(answered(&mut newcomer(&daemon), BOB), Some(200));
+}
+
+#[test]
 fn the_daemon_takes_all_descriptors_that_it_may_and_commands_do_not() {
     let daemon = Setup::new().open_files("300:5000").start();
     let limits = |pid: i32| {

@@ -1,11 +1,14 @@
 //! Who has a connection, and who gives it up when there is no room for the next.
 //!
-//! One that is serving a caller is never ended for another. Which of the rest goes is told by [`idle`].
+//! One that is serving a caller is never ended for another, and one key is served on no more than its share of them.
+//! Which of the rest goes is told by [`idle`].
 //!
 //! Not a bound on addresses: behind a proxy or a NAT many callers share one (adr/0010).
 
 mod idle;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::{IntCounter, IntGauge};
@@ -13,15 +16,42 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use idle::{Idle, Key, Place};
 
+/// A key is served on one of so many connections. With the usual `concurrent` its requests and streams need 336, so
+/// nobody notices the share of a room of 4,096; and in a small room it takes four keys to leave nothing.
+const SHARE: usize = 4;
+
 /// All connections.
 #[derive(Debug)]
 pub(super) struct Room {
     free: Arc<Semaphore>,
-    idle: Mutex<Idle<Arc<Occupant>>>,
+    seated: Mutex<Seated>,
     /// A connection has become one that can be ended.
     paused: Notify,
     taken: IntGauge,
     evicted: IntCounter,
+}
+
+/// Who has a connection: each is in one of the two.
+#[derive(Debug)]
+struct Seated {
+    idle: Idle<Arc<Occupant>>,
+    served: Served,
+}
+
+/// How many connections serve each key.
+#[derive(Debug)]
+struct Served {
+    share: usize,
+    keys: HashMap<Key, usize>,
+}
+
+/// Why a key is not served on one more connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Too Many Requests: this key is served on {share} connections, its share: end a stream or read an answer first"
+)]
+pub(super) struct Engaged {
+    share: usize,
 }
 
 /// A connection's own part of the room, given back when dropped.
@@ -43,7 +73,7 @@ pub(super) struct Occupant {
 enum State {
     Idle(Place),
     /// One request at a time is served, as HTTP/1.1 has it.
-    Serving,
+    Serving(Key),
     Gone,
 }
 
@@ -58,7 +88,9 @@ impl Room {
     /// Room for so many; `taken` and `evicted` tell how it goes.
     pub(super) fn new(most: usize, taken: IntGauge, evicted: IntCounter) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(most));
-        Arc::new(Self { free, idle: Mutex::default(), paused: Notify::new(), taken, evicted })
+        let served = Served { share: (most / SHARE).max(1), keys: HashMap::new() };
+        let seated = Mutex::new(Seated { idle: Idle::default(), served });
+        Arc::new(Self { free, seated, paused: Notify::new(), taken, evicted })
     }
 
     /// A seat for one more, at the cost of another where there is none. It comes late only while every
@@ -88,14 +120,14 @@ impl Room {
 
     /// Ends the connection that is least worth keeping, if one can be ended.
     fn evict(&self) -> bool {
-        let Some(occupant) = self.idle().take_least() else { return false };
+        let Some(occupant) = self.seated().idle.take_least() else { return false };
         occupant.wanted.notify_one();
         self.evicted.inc();
         true
     }
 
-    fn idle(&self) -> MutexGuard<'_, Idle<Arc<Occupant>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seated(&self) -> MutexGuard<'_, Seated> {
+        self.seated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,35 +153,64 @@ impl Drop for Seat {
 impl Occupant {
     /// Somebody who has shown no key yet.
     fn new(room: Arc<Room>) -> Arc<Self> {
-        let place = room.idle().place(None);
+        let place = room.seated().idle.place(None);
         let occupant = Arc::new(Self { room, state: Mutex::new(State::Idle(place)), wanted: Notify::new() });
         occupant.pause(None);
         occupant
     }
 
-    /// Keeps the connection for a caller who has shown this valid key, until the value is dropped.
-    pub(super) fn serve(self: Arc<Self>, key: &str) -> Serving {
-        self.turn(|_| State::Serving);
-        Serving { occupant: self, key: key.into() }
+    /// Keeps the connection for a caller who has shown this valid key, until the value is dropped. Beyond the key's
+    /// share it does not; but it is known whose connection it is.
+    pub(super) fn serve(self: Arc<Self>, key: &str) -> Result<Serving, Engaged> {
+        let key = Key::from(key);
+        let mut begun = Ok(());
+        self.turn(|seated| {
+            begun = seated.served.begin(&key);
+            match begun {
+                Ok(()) => State::Serving(Arc::clone(&key)),
+                Err(_) => State::Idle(seated.idle.place(Some(Arc::clone(&key)))),
+            }
+        });
+        begun.map(|()| Serving { occupant: self, key })
     }
 
     fn pause(self: &Arc<Self>, key: Option<Key>) {
-        self.turn(|idle| State::Idle(idle.place(key)));
+        self.turn(|seated| State::Idle(seated.idle.place(key)));
     }
 
-    fn turn(self: &Arc<Self>, to: impl FnOnce(&mut Idle<Arc<Self>>) -> State) {
-        let mut idle = self.room.idle();
+    fn turn(self: &Arc<Self>, to: impl FnOnce(&mut Seated) -> State) {
+        let mut seated = self.room.seated();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
             // Its last request may be dropped after it.
             State::Gone => return,
-            State::Idle(place) => _ = idle.remove(place),
-            State::Serving => {}
+            State::Idle(place) => _ = seated.idle.remove(place),
+            State::Serving(key) => seated.served.end(key),
         }
-        *state = to(&mut idle);
+        *state = to(&mut seated);
         if let State::Idle(place) = &*state {
-            idle.insert(place.clone(), Arc::clone(self));
+            seated.idle.insert(place.clone(), Arc::clone(self));
             self.room.paused.notify_one();
+        }
+    }
+}
+
+impl Served {
+    fn begin(&mut self, key: &Key) -> Result<(), Engaged> {
+        let served = self.keys.entry(Arc::clone(key)).or_default();
+        if *served >= self.share {
+            return Err(Engaged { share: self.share });
+        }
+        *served += 1;
+        Ok(())
+    }
+
+    fn end(&mut self, key: &Key) {
+        if let Entry::Occupied(mut served) = self.keys.entry(Arc::clone(key)) {
+            *served.get_mut() -= 1;
+            if *served.get() == 0 {
+                served.remove();
+            }
         }
     }
 }
@@ -180,7 +241,7 @@ mod tests {
         Arc::clone(room).seat().now_or_never()
     }
 
-    fn serve(seat: &Seat, key: &str) -> Serving {
+    fn serve(seat: &Seat, key: &str) -> Result<Serving, Engaged> {
         seat.occupant().serve(key)
     }
 
@@ -200,16 +261,41 @@ mod tests {
         let mut seats: Vec<_> = (0..5).map(|number| (number, take(&room).unwrap())).collect();
         for (number, key) in [(0, "alice"), (1, "bob"), (2, "alice"), (3, "bob"), (4, "carol"), (1, "alice")]
         {
-            drop(serve(&seats[number].1, key));
+            drop(serve(&seats[number].1, key).unwrap());
         }
         let newcomers = [0, 2, 3].map(|expected| {
             let (number, newcomer) = evicted(&room, &mut seats);
             assert_eq!(number, expected);
             // Each its own key, which is served, so that none is ended for the next.
-            (serve(&newcomer, &format!("newcomer {number}")), newcomer)
+            (serve(&newcomer, &format!("newcomer {number}")).unwrap(), newcomer)
         });
         assert_eq!((room.evicted.get(), room.taken.get()), (3, 5));
         drop(newcomers);
+    }
+
+    #[test]
+    fn a_key_is_served_on_no_more_than_its_share() {
+        let room = room(8);
+        let seats: Vec<_> = (0..5).map(|_| take(&room).unwrap()).collect();
+        let served = [serve(&seats[0], "alice").unwrap(), serve(&seats[1], "alice").unwrap()];
+        assert_eq!(serve(&seats[2], "alice").unwrap_err(), Engaged { share: 2 });
+        let of_bob = serve(&seats[3], "bob").unwrap();
+        drop(served);
+        let again = serve(&seats[2], "alice").unwrap();
+        assert_eq!(room.seated().served.keys, HashMap::from([("alice".into(), 1), ("bob".into(), 1)]));
+        drop((again, of_bob));
+        assert_eq!(room.seated().served.keys, HashMap::new());
+    }
+
+    #[test]
+    fn what_is_beyond_the_share_is_not_kept_but_known() {
+        let room = room(4);
+        let mut seats: Vec<_> = (0..4).map(|number| (number, take(&room).unwrap())).collect();
+        let _served = serve(&seats[3].1, "alice").unwrap();
+        for refused in [2, 0] {
+            assert_eq!(serve(&seats[refused].1, "alice").unwrap_err(), Engaged { share: 1 });
+        }
+        assert_eq!(evicted(&room, &mut seats).0, 2);
     }
 
     #[tokio::test]
@@ -233,7 +319,7 @@ mod tests {
     fn a_connection_that_serves_a_caller_is_not_ended_but_waited_for() {
         let room = room(2);
         let (first, second) = (take(&room).unwrap(), take(&room).unwrap());
-        let served = [serve(&first, "alice"), serve(&second, "bob")];
+        let served = [serve(&first, "alice").unwrap(), serve(&second, "bob").unwrap()];
         let mut newcomer = Box::pin(Arc::clone(&room).seat());
         assert!((&mut newcomer).now_or_never().is_none());
         assert!(first.wanted().now_or_never().is_none() && second.wanted().now_or_never().is_none());
@@ -251,11 +337,11 @@ mod tests {
         let room = room(1);
         for _ in 0..3 {
             let seat = take(&room).unwrap();
-            let serving = serve(&seat, "alice");
+            let serving = serve(&seat, "alice").unwrap();
             drop(seat);
             drop(serving);
         }
         assert_eq!((room.taken.get(), room.evicted.get()), (0, 0));
-        assert!(room.idle().is_empty());
+        assert!(room.seated().idle.is_empty() && room.seated().served.keys.is_empty());
     }
 }
