@@ -1,6 +1,5 @@
 //! `/mcp`: rmcp's service, and around it what rmcp leaves to its host.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +72,13 @@ impl Endpoint {
         reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session")
     }
 
+    /// The answer to a key that has too much under way, which is on record.
+    async fn crowded_out(&self, caller: &Caller, why: impl ToString) -> Response {
+        let event = Event::refused("crowded", Some(caller.principal.name().to_owned()), Duration::ZERO);
+        self.door.turned_away(caller.address, &event.at(caller.address, &caller.request_id));
+        refused(StatusCode::TOO_MANY_REQUESTS, why.to_string(), "1").await
+    }
+
     /// A stream on which there will be nothing but that it is there.
     fn standing(&self, session: &Held) -> Response {
         let (ended, close) = (session.stand().ended(), self.door.close.clone());
@@ -93,26 +99,30 @@ pub(super) async fn answer(
     let served = occupant.map(|occupant| occupant.serve(caller.principal.name())).transpose();
     let serving = match served {
         Ok(serving) => serving,
-        Err(engaged) => return crowded_out(engaged).await,
+        Err(engaged) => return endpoint.crowded_out(&caller, engaged).await,
     };
-    match serve(endpoint, caller, request).await {
+    match serve(&endpoint, &caller, request).await {
         Ok(response) => reply::holding(serving, response),
         Err(crowded) => {
             drop(serving);
-            crowded_out(crowded).await
+            endpoint.crowded_out(&caller, crowded).await
         }
     }
 }
 
-async fn serve(endpoint: Endpoint, caller: Caller, mut request: Request<Body>) -> Result<Response, Crowded> {
+async fn serve(
+    endpoint: &Endpoint,
+    caller: &Caller,
+    mut request: Request<Body>,
+) -> Result<Response, Crowded> {
     let is_sessionless = is_sessionless(request.headers());
     if is_sessionless {
         request.headers_mut().remove(SESSION_ID);
     }
     let id = request.headers().get(SESSION_ID).map(|id| id.to_str().unwrap_or_default());
-    let session = id.and_then(|id| endpoint.sessions.enter(id, &caller));
+    let session = id.and_then(|id| endpoint.sessions.enter(id, caller));
     if let (Some(id), None) = (id, &session) {
-        return Ok(endpoint.no_such_session(id, &caller));
+        return Ok(endpoint.no_such_session(id, caller));
     }
     if let Some(session) = &session
         && stands(&request)
@@ -120,8 +130,9 @@ async fn serve(endpoint: Endpoint, caller: Caller, mut request: Request<Body>) -
         let is_felt = pulse::is_felt(request.headers());
         return Ok(if is_felt { endpoint.standing(session) } else { unacceptable() });
     }
-    let under_way = endpoint.door.budget(&caller).request()?;
+    let under_way = endpoint.door.budget(caller).request()?;
     let on_its_way = endpoint.door.answers.token();
+    let (endpoint, caller) = (endpoint.clone(), caller.clone());
     let answer =
         Exchange { endpoint, caller, is_sessionless, session, under_way, on_its_way }.answer(request);
     if is_sessionless {
@@ -140,7 +151,7 @@ impl Exchange {
         let (response, fault) =
             self.pass_on(request, if opens { body::OPENING_MAX } else { body::MAX }).await;
         match fault.flaw() {
-            Some(Flaw::Crowded(crowded)) => return crowded_out(crowded).await,
+            Some(Flaw::Crowded(crowded)) => return self.endpoint.crowded_out(&self.caller, crowded).await,
             Some(flaw) => return reply::text(flaw.status(), flaw.to_string()),
             None => {}
         }
@@ -221,10 +232,6 @@ fn unacceptable() -> Response {
 
 async fn full(too_many: TooMany) -> Response {
     refused(StatusCode::SERVICE_UNAVAILABLE, too_many.to_string(), "60").await
-}
-
-async fn crowded_out(crowded: impl Display) -> Response {
-    refused(StatusCode::TOO_MANY_REQUESTS, crowded.to_string(), "1").await
 }
 
 async fn refused(status: StatusCode, text: impl Into<String>, retry_after: &'static str) -> Response {

@@ -458,6 +458,7 @@ async fn a_key_whose_requests_do_not_end_has_no_more_of_them_and_other_keys_do()
     );
     let text = "Too Many Requests: this key has 64 under way, so read their answers first";
     assert_eq!(answer(response).await.1, text);
+    assert!(house.measured().contains("kernos_record_events_total 1\n"), "it is on record");
     assert_eq!(list("bob's key").await.status(), 200);
     drop(under_way.pop());
     let unread = list("alice's key").await;
