@@ -8,7 +8,37 @@ use serde_json::{Map, Value};
 /// Names that are at least this alike (Jaro-Winkler) are taken for a slip of the pen.
 const ALIKE: f64 = 0.8;
 
-/// The arguments in the form that serde reads, or every mistake, one sentence each.
+/// Mistakes that are told, one sentence each: an agent mends these first.
+const TOLD: usize = 16;
+
+/// Characters of an unknown name that are looked at.
+const NAME_MAX: usize = 64;
+
+/// Mistakes, of which the first are put into words.
+#[derive(Default)]
+struct Mistakes {
+    told: Vec<String>,
+    more: usize,
+}
+
+impl Mistakes {
+    fn push(&mut self, mistake: impl FnOnce() -> String) {
+        if self.told.len() < TOLD {
+            self.told.push(mistake());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.told.push(format!("and {} more mistakes", self.more));
+        }
+        self.told
+    }
+}
+
+/// The arguments in the form that serde reads, or the mistakes in them, one sentence each.
 ///
 /// A null for a parameter that may be left out counts as left out, and `30.0` as `30`: both are how some
 /// clients write what they mean.
@@ -23,11 +53,11 @@ pub(super) fn check(
         required.is_some_and(|names| names.iter().any(|one| one == name))
     };
 
-    let mut mistakes = Vec::new();
+    let mut mistakes = Mistakes::default();
     let mut checked = Map::new();
     for (name, mut value) in arguments {
         match properties.get(&name) {
-            None => mistakes.push(unknown(&name, properties)),
+            None => mistakes.push(|| unknown(&name, properties)),
             Some(_) if value.is_null() && !is_required(&name) => {}
             Some(property) => {
                 checks(&name, property, &mut value, &mut mistakes);
@@ -35,16 +65,18 @@ pub(super) fn check(
             }
         }
     }
-    let missing = properties.keys().filter(|name| is_required(name) && !checked.contains_key(*name));
-    mistakes.extend(missing.map(|name| format!("`{name}` is missing{}", meaning(&properties[name]))));
+    for name in properties.keys().filter(|name| is_required(name) && !checked.contains_key(*name)) {
+        mistakes.push(|| format!("`{name}` is missing{}", meaning(&properties[name])));
+    }
+    let mistakes = mistakes.finish();
     if mistakes.is_empty() { Ok(Value::Object(checked)) } else { Err(mistakes) }
 }
 
 fn unknown(name: &str, properties: &Map<String, Value>) -> String {
-    let shown: String = name.chars().take(64).collect();
+    let shown: String = name.chars().take(NAME_MAX).collect();
     let nearest = properties
         .keys()
-        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .map(|known| (strsim::jaro_winkler(known, &shown), known))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
     if let Some((_, known)) = nearest {
@@ -54,7 +86,7 @@ fn unknown(name: &str, properties: &Map<String, Value>) -> String {
     format!("`{shown}` is not a parameter: there are {}", known.join(", "))
 }
 
-fn checks(path: &str, schema: &Value, value: &mut Value, mistakes: &mut Vec<String>) {
+fn checks(path: &str, schema: &Value, value: &mut Value, mistakes: &mut Mistakes) {
     let wrong = |what: &str, value: &Value| {
         format!("`{path}` must be {what}, but is {}{}", shown(value), meaning(schema))
     };
@@ -65,12 +97,12 @@ fn checks(path: &str, schema: &Value, value: &mut Value, mistakes: &mut Vec<Stri
                 *number = whole;
             }
             if let Some(what) = outside(schema, number) {
-                mistakes.push(wrong(&what, value));
+                mistakes.push(|| wrong(&what, value));
             }
         }
         (Some("array"), Value::Array(items)) => {
             if items.is_empty() && schema.get("minItems").is_some() {
-                mistakes.push(format!("`{path}` is empty{}", meaning(schema)));
+                mistakes.push(|| format!("`{path}` is empty{}", meaning(schema)));
             }
             if let Some(each) = schema.get("items") {
                 for (at, item) in items.iter_mut().enumerate() {
@@ -78,7 +110,7 @@ fn checks(path: &str, schema: &Value, value: &mut Value, mistakes: &mut Vec<Stri
                 }
             }
         }
-        (Some(kind), value) => mistakes.push(wrong(kind_in_words(kind), value)),
+        (Some(kind), value) => mistakes.push(|| wrong(kind_in_words(kind), value)),
     }
 }
 
@@ -153,6 +185,13 @@ mod tests {
 
     fn mistakes(arguments: Value) -> Vec<String> {
         checked(arguments).unwrap_err()
+    }
+
+    #[test]
+    fn of_many_mistakes_the_first_are_told_and_the_rest_counted() {
+        let mistakes = checked(json!({ "command": vec![0; 20], "x".repeat(1 << 20): 0 })).unwrap_err();
+        assert_eq!((mistakes.len(), &*mistakes[TOLD]), (TOLD + 1, "and 5 more mistakes"));
+        assert!(mistakes.iter().all(|mistake| mistake.len() < 200));
     }
 
     #[test]
