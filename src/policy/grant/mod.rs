@@ -328,13 +328,18 @@ fn target(path: &Word, needed: Mode, view: &View<'_>) -> Result<Target, Denial> 
     match found {
         Ok(found) => Ok(Target::File { place: found.place(), written: path.text().to_owned() }),
         Err(stray) => {
-            let beneath = format!("files beneath {}, and /dev/null", view.described(needed));
+            let instead = match needed {
+                Mode::Write if view.roots.iter().all(|root| root.mode < needed) => {
+                    "/dev/null; no root of this key may be written".to_owned()
+                }
+                _ => format!("files beneath {}, and /dev/null", view.described(needed)),
+            };
             Err(Denial {
                 code: "redirection",
                 at: Some(path.at()),
                 rule: None,
                 what: format!("`{}` {}", printable(path.text()), stray.what()),
-                instead: stray.instead(beneath),
+                instead: stray.instead(instead),
             })
         }
     }

@@ -142,6 +142,25 @@ fn a_denial_names_the_word_the_rule_and_what_is_allowed() {
 }
 
 #[test]
+fn a_key_that_may_write_nowhere_is_told_so() {
+    let text = format!(
+        "{FRAME}[profile.dev]\ntools = [\"shell_execute\"]\ncommands = [\"touch\"]\nroots = {{ work = \"ro\" }}\n\
+        [command.touch]\noperands = \"path:rw\"\n"
+    );
+    let grant = policy(&text).access().principal("alice").unwrap().grant().clone();
+    let denied = |words: &[&str]| grant.plan(&request(words)).unwrap_err().to_string();
+    assert_eq!(
+        denied(&["touch", ">", "x"]),
+        "command[2]: `x` lies in a root that may only be read; allowed: /dev/null; no root of this key may be written"
+    );
+    assert_eq!(
+        denied(&["touch", "x"]),
+        "command[1]: `x` lies in a root that may only be read (rule `touch`, kernos.toml:17); allowed: paths beneath a \
+         root of mode `rw`, and this key has none"
+    );
+}
+
+#[test]
 fn any_of_several_rules_for_one_name_may_allow() {
     assert_eq!(rule(&["git", "log"]), Ok("git".to_owned()));
     assert_eq!(rule(&["git", "push"]), Ok("git-push".to_owned()));

@@ -102,7 +102,8 @@ impl<'g> View<'g> {
         let fit = self.roots.iter().filter(|root| root.mode >= at_least);
         let named: Vec<String> =
             fit.map(|root| format!("{} ({})", root.written, root.mode.symbol())).collect();
-        if named.is_empty() { "no root".to_owned() } else { named.join(", ") }
+        let none = || format!("a root of mode `{}`, and this key has none", at_least.symbol());
+        if named.is_empty() { none() } else { named.join(", ") }
     }
 }
 
