@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::exit::Error;
 use super::{print, tell};
+use crate::policy::KEY_BYTES_MIN;
 use crate::vocab::Secret;
 
 /// As many random bytes as SHA-256 has: guessing the key is no easier than guessing its digest.
@@ -88,6 +89,10 @@ fn one_line(text: &str) -> Result<Secret, Error> {
         _ if line.contains('\n') => {
             Err(Error::Usage("more than one line came on standard input: a key is one line".to_owned()))
         }
+        _ if line.len() < KEY_BYTES_MIN => Err(Error::Usage(format!(
+            "the key is shorter than {KEY_BYTES_MIN} bytes: whoever reads its digest can find it by trying; `kernos key \
+             new NAME` makes a long one"
+        ))),
         _ => Ok(Secret::new(line)),
     }
 }
@@ -128,8 +133,10 @@ mod tests {
 
     #[test]
     fn one_line_is_hashed_without_its_end() {
-        assert!(one_line("key\r\n").unwrap() == Secret::new("key"));
-        assert!(one_line(" key").unwrap() == Secret::new(" key"));
+        let key = "k".repeat(KEY_BYTES_MIN);
+        assert!(one_line(&format!("{key}\r\n")).unwrap() == Secret::new(&key));
+        assert!(one_line(&format!(" {key}")).unwrap() == Secret::new(format!(" {key}")));
+        assert!(one_line(&format!("{}\n", &key[1..])).is_err());
         assert!(one_line("\n").is_err());
         assert!(one_line("a\nb\n").is_err());
         assert!(one_line(&"k".repeat(4096)).is_ok());

@@ -76,7 +76,8 @@ fn presented(headers: &HeaderMap) -> Result<Option<Secret>, Ambiguous> {
     let bearer = headers.get_all(header::AUTHORIZATION).iter().map(|value| bearer(value));
     let plain = headers.get_all(API_KEY).iter().map(|value| value.to_str().ok().map(str::trim));
     let mut key: Option<&str> = None;
-    for shown in bearer.chain(plain) {
+    // An empty key is none, be it in a header that a client fills from a variable that is not set.
+    for shown in bearer.chain(plain).filter(|shown| *shown != Some("")) {
         match (shown, key) {
             (Some(shown), None) => key = Some(shown),
             (Some(shown), Some(key)) if shown == key => {}
@@ -87,7 +88,8 @@ fn presented(headers: &HeaderMap) -> Result<Option<Secret>, Ambiguous> {
 }
 
 fn bearer(value: &HeaderValue) -> Option<&str> {
-    let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
+    let credentials = value.to_str().ok()?.trim();
+    let (scheme, key) = credentials.split_once(' ').unwrap_or((credentials, ""));
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
@@ -152,10 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_key_is_no_key() {
+        for fields in [[("x-api-key", "")], [("x-api-key", " \t")], [("authorization", "Bearer ")]] {
+            assert_eq!(key(&fields), Ok(None), "{fields:?}");
+        }
+        assert_eq!(key(&[("x-api-key", ""), ("authorization", "Bearer k")]), Ok(Some("k".to_owned())));
+    }
+
+    #[test]
     fn keys_that_differ_and_credentials_that_are_no_key_are_refused() {
         assert_eq!(key(&[("x-api-key", "k"), ("authorization", "Bearer other")]), Err(Ambiguous));
         assert_eq!(key(&[("x-api-key", "k"), ("x-api-key", "other")]), Err(Ambiguous));
         assert_eq!(key(&[("authorization", "Basic azpr")]), Err(Ambiguous));
-        assert_eq!(key(&[("authorization", "Bearer")]), Err(Ambiguous));
+        assert_eq!(key(&[("authorization", "Basic")]), Err(Ambiguous));
+        assert_eq!(key(&[("authorization", "")]), Err(Ambiguous));
     }
 }

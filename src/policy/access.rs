@@ -12,6 +12,9 @@ use super::Listen;
 use super::grant::Grant;
 use crate::vocab::Secret;
 
+/// How long a key must be: shorter ones are found by trying, once somebody has read the digest.
+pub const KEY_BYTES_MIN: usize = 16;
+
 /// How callers are told apart. Open access is written in the file, never implied by an empty list.
 #[derive(Clone, Debug)]
 pub enum Access {

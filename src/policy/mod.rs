@@ -23,7 +23,7 @@ pub(crate) mod testing;
 mod tls;
 mod veil;
 
-pub use access::{Access, Anonymous, Key, Lapse, Principal, Refused, Review};
+pub use access::{Access, Anonymous, KEY_BYTES_MIN, Key, Lapse, Principal, Refused, Review};
 pub use compile::{
     Compiled, Kasm, KasmOutput, KnownTool, Listen, Log, LogFormat, Sandbox, SecretSource, Server, compile,
     keys,

@@ -55,6 +55,20 @@ fn a_missing_key_is_told_how_to_present_one() {
 }
 
 #[test]
+fn an_empty_key_is_answered_as_none() {
+    let daemon = Daemon::start();
+    let bare = || Client::without_key(&daemon.url("/mcp"), Era::Modern);
+    let missing = comparable(&bare().request("tools/list", json!({})));
+    for (name, value) in [("x-api-key", ""), ("authorization", "Bearer "), ("authorization", "Bearer")] {
+        assert_eq!(
+            comparable(&bare().header(name, value).request("tools/list", json!({}))),
+            missing,
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn a_key_in_the_query_is_no_key() {
     let daemon = Daemon::start();
     let url = daemon.url(&format!("/mcp?api_key={ALICE}&key={ALICE}&access_token={ALICE}"));

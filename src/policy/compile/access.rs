@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::{Compiler, Server};
-use crate::policy::access::{Access, Anonymous, Digest, Key, Principal};
+use crate::policy::access::{Access, Anonymous, Digest, KEY_BYTES_MIN, Key, Principal};
 use crate::policy::document::{Digest256, Table, suggestion};
 use crate::policy::grant::Grant;
 
@@ -66,7 +66,7 @@ impl Compiler<'_> {
             let remedy = "it is refused as a wrong key is: write a later date, or take the key out";
             self.passed(expires, &table.path, remedy);
         }
-        let from = table.read::<Vec<Spanned<IpNet>>>("from").unwrap_or_default();
+        let from = self.sources(table);
         let grant = self.profile(table, profiles);
         table.finish();
         let current = Digest { sha256: current?, until: None };
@@ -75,8 +75,18 @@ impl Compiler<'_> {
             principal: Principal { name, grant: grant?, shown: None },
             digests: std::iter::once(current).chain(previous).collect(),
             expires: expires.map(Spanned::into_inner),
-            from: from.into_iter().map(Spanned::into_inner).collect(),
+            from,
         })
+    }
+
+    /// The networks that a key may be used from; none for all, so that an empty list cannot be one.
+    fn sources(&self, table: &Table<'_, '_>) -> Vec<IpNet> {
+        if let Some(span) = table.empty("from") {
+            let message = format!("`{}.from` is empty, which lets nobody in", table.path);
+            self.notes.error(&span, message, "leave it out for any address, or list networks");
+        }
+        let from = table.read::<Vec<Spanned<IpNet>>>("from").unwrap_or_default();
+        from.into_iter().map(Spanned::into_inner).collect()
     }
 
     /// A key that nobody can use any more: the same file was sound yesterday, so that it is no mistake.
@@ -94,7 +104,7 @@ impl Compiler<'_> {
         match (table.place("sha256"), credential) {
             (Some(_), None) => digest.map(|Digest256(digest)| digest),
             (None, Some(credential)) => match self.host.credential(credential.get_ref()) {
-                Ok(secret) if secret.expose().len() < 16 => {
+                Ok(secret) if secret.expose().len() < KEY_BYTES_MIN => {
                     let message =
                         format!("the key in the credential `{}` is too short", credential.get_ref());
                     self.notes.error(&credential.span(), message, "`kernos key new NAME` makes a long one");

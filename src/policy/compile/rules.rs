@@ -255,6 +255,12 @@ fn network(table: &Table<'_, '_>) -> Vec<Network> {
 fn arguments(table: &Table<'_, '_>, launches: bool) -> Arguments {
     let globals = flags(table, "globals");
     let subcommands = table.tables("sub");
+    if let Some(span) = table.empty("sub") {
+        // Without any of them the rule would allow every word.
+        let message = format!("`{}.sub` is empty, which allows no call", table.path);
+        let remedy = format!("leave it out for any arguments, or write [{}.sub.NAME]", table.path);
+        table.notes.error(&span, message, remedy);
+    }
     let shape = shape(table);
     if launches && shape.flags.is_none() {
         let message = format!("[{}] launches a command, but its own flags are not listed", table.path);

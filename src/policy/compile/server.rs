@@ -149,12 +149,7 @@ impl Compiler<'_> {
             executor,
             hosts: plain(table.read("hosts")),
             origins: plain(table.read("origins")),
-            proxies: table
-                .read::<Vec<Spanned<IpNet>>>("proxies")
-                .unwrap_or_default()
-                .into_iter()
-                .map(Spanned::into_inner)
-                .collect(),
+            proxies: self.proxies(&table),
             environment: table.read("environment"),
             sandbox,
             tls,
@@ -165,11 +160,8 @@ impl Compiler<'_> {
 
     fn listen(&self, table: &Table<'_, '_>) -> Vec<Listen> {
         let default = Listen::Address(SocketAddr::from(([127, 0, 0, 1], 22021)));
-        let errors = self.notes.errors();
-        let Some(listen) = table.take::<OneOrMany<Listen>>("listen") else { return vec![default] };
-        let span = listen.span();
-        let OneOrMany(listen) = listen.into_inner();
-        if listen.is_empty() && self.notes.errors() == errors {
+        let Some(OneOrMany(listen)) = table.read::<OneOrMany<Listen>>("listen") else { return vec![default] };
+        if let Some(span) = table.empty("listen") {
             self.notes.error(&span, "`server.listen` is empty", "for example [\"127.0.0.1:22021\"]");
         }
         let in_the_clear = |address: &&Spanned<Listen>| {
@@ -183,6 +175,21 @@ impl Compiler<'_> {
             );
         }
         listen.into_iter().map(Spanned::into_inner).collect()
+    }
+
+    fn proxies(&self, table: &Table<'_, '_>) -> Vec<IpNet> {
+        let proxies = table.read::<Vec<Spanned<IpNet>>>("proxies").unwrap_or_default();
+        for network in proxies.iter().filter(|network| is_wider_than_any_private(*network.get_ref())) {
+            self.notes.warning(
+                &network.span(),
+                format!(
+                    "`{}` believes strangers: whoever calls from there chooses the address it seems to call from",
+                    network.get_ref()
+                ),
+                "list the addresses of the proxies themselves",
+            );
+        }
+        proxies.into_iter().map(Spanned::into_inner).collect()
     }
 
     fn users(&self, table: &Table<'_, '_>) -> (Option<Account>, Option<Account>) {
@@ -240,6 +247,13 @@ impl Compiler<'_> {
         );
         Sandbox::Require
     }
+}
+
+/// Whether no site can have all of it to itself: the widest private networks are 10.0.0.0/8 (RFC 1918) and fc00::/7
+/// (RFC 4193).
+fn is_wider_than_any_private(network: IpNet) -> bool {
+    let widest = if network.addr().is_ipv4() { 8 } else { 7 };
+    network.prefix_len() < widest
 }
 
 pub(super) fn log(top: &Table<'_, '_>) -> Log {

@@ -1,3 +1,5 @@
+mod meaning;
+
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 

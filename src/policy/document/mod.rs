@@ -159,6 +159,17 @@ impl<'d, 'n> Table<'d, 'n> {
         self.entries.iter().find(|(name, _)| name.get_ref() == key).map(|(name, _)| name.span())
     }
 
+    /// Where the value of a key stands that is written as an empty list or table.
+    pub(super) fn empty(&self, key: &str) -> Option<Span> {
+        let value = self.entries.get(key)?;
+        let is_empty = match value.get_ref() {
+            DeValue::Array(array) => array.is_empty(),
+            DeValue::Table(table) => table.is_empty(),
+            _ => false,
+        };
+        is_empty.then(|| value.span())
+    }
+
     /// Notes every key that nobody asked for.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();

@@ -156,7 +156,7 @@ pub(in crate::policy) struct Digest256(pub(in crate::policy) [u8; 32]);
 
 impl FromValue for Digest256 {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
-        text(value, field, "64 hexadecimal digits", "what `kernos key hash` prints", |text| {
+        text(value, field, "a digest of 64 hexadecimal digits", "what `kernos key hash` prints", |text| {
             let wrong = || "it is the SHA-256 of a key, never the key itself".to_owned();
             if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 return Err(wrong());
@@ -164,6 +164,9 @@ impl FromValue for Digest256 {
             let mut digest = [0; 32];
             for (index, byte) in digest.iter_mut().enumerate() {
                 *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| wrong())?;
+            }
+            if digest == Secret::new("").sha256() {
+                return Err("it is that of nothing, which is no key".to_owned());
             }
             Ok(Self(digest))
         })

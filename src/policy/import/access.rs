@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use super::PROFILE;
 use super::draft::Draft;
 use super::settings::{Setting, Settings};
+use crate::policy::access::KEY_BYTES_MIN;
 use crate::vocab::{Secret, hex};
-
-/// As for a key that is a credential: shorter ones are found by trying, once somebody has read the digest.
-const LENGTH_MIN: usize = 16;
 
 const KEYS: &str = "KERNOS_API_KEYS";
 
@@ -47,10 +45,10 @@ fn keys(setting: &Setting, draft: &mut Draft) {
 
 /// What a person should know of a key, as the rest of a sentence that begins with its number.
 fn flaws(key: &str) -> impl Iterator<Item = String> {
-    let is_short = key.len() < LENGTH_MIN;
+    let is_short = key.len() < KEY_BYTES_MIN;
     let is_unfit = !key.bytes().all(|byte| byte.is_ascii_graphic());
     let short =
-        format!("is shorter than {LENGTH_MIN} bytes: whoever reads its digest can find it by trying.");
+        format!("is shorter than {KEY_BYTES_MIN} bytes: whoever reads its digest can find it by trying.");
     let unfit = "has characters that a header cannot carry, or blanks: nobody can present it.".to_owned();
     let reference =
         "holds `${…}` as it stands: where dotenv put a value in its place, this is not the key that was \
