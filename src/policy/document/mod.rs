@@ -2,6 +2,7 @@
 //!
 //! Not serde: it stops at the first mistake, and a policy's author wants to see all of them.
 
+mod addresses;
 mod values;
 
 use std::cell::RefCell;

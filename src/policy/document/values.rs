@@ -1,9 +1,7 @@
 //! Values of a policy file: each type knows what it expects and says so once.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -38,20 +36,39 @@ fn mistaken<T>(value: &Spanned<DeValue<'_>>, field: &Field<'_>, expected: &str, 
     None
 }
 
+/// What is wrong with a text, and what would be right, unless the example says it.
+pub(super) struct Wrong {
+    why: String,
+    remedy: Option<String>,
+}
+
+impl Wrong {
+    pub(super) fn new(why: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { why: why.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+impl<T: Into<String>> From<T> for Wrong {
+    fn from(why: T) -> Self {
+        Self { why: why.into(), remedy: None }
+    }
+}
+
 /// Reads a string by a function whose error says what is wrong.
-fn text<T>(
+pub(super) fn text<T>(
     value: &Spanned<DeValue<'_>>,
     field: &Field<'_>,
     expected: &str,
     example: &str,
-    read: impl FnOnce(&str) -> Result<T, String>,
+    read: impl FnOnce(&str) -> Result<T, Wrong>,
 ) -> Option<T> {
     let Some(text) = value.get_ref().as_str() else { return mistaken(value, field, expected, example) };
     match read(text) {
         Ok(read) => Some(read),
-        Err(wrong) => {
-            let message = format!("`{}` must be {expected}: {wrong}", field.path);
-            field.notes.error(&value.span(), message, format!("for example {example}"));
+        Err(Wrong { why, remedy }) => {
+            let message = format!("`{}` must be {expected}: {why}", field.path);
+            let remedy = remedy.unwrap_or_else(|| format!("for example {example}"));
+            field.notes.error(&value.span(), message, remedy);
             None
         }
     }
@@ -60,7 +77,7 @@ fn text<T>(
 impl FromValue for String {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
         text(value, field, "a string without NUL", "\"text\"", |text| {
-            if text.contains('\0') { Err("it holds a NUL".to_owned()) } else { Ok(text.to_owned()) }
+            if text.contains('\0') { Err("it holds a NUL".into()) } else { Ok(text.to_owned()) }
         })
     }
 }
@@ -157,7 +174,7 @@ pub(in crate::policy) struct Digest256(pub(in crate::policy) [u8; 32]);
 impl FromValue for Digest256 {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
         text(value, field, "a digest of 64 hexadecimal digits", "what `kernos key hash` prints", |text| {
-            let wrong = || "it is the SHA-256 of a key, never the key itself".to_owned();
+            let wrong = || Wrong::from("it is the SHA-256 of a key, never the key itself");
             if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 return Err(wrong());
             }
@@ -166,7 +183,7 @@ impl FromValue for Digest256 {
                 *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| wrong())?;
             }
             if digest == Secret::new("").sha256() {
-                return Err("it is that of nothing, which is no key".to_owned());
+                return Err("it is that of nothing, which is no key".into());
             }
             Ok(Self(digest))
         })
@@ -182,10 +199,10 @@ impl FromValue for Duration {
                 "s" => 1_000,
                 "min" | "m" => 60_000,
                 "h" => 3_600_000,
-                _ => return Err("its unit is one of ms, s, m, h".to_owned()),
+                _ => return Err("its unit is one of ms, s, m, h".into()),
             };
             let millis = number.checked_mul(millis).ok_or("it is too long")?;
-            if millis == 0 { Err("it is zero".to_owned()) } else { Ok(Self::from_millis(millis)) }
+            if millis == 0 { Err("it is zero".into()) } else { Ok(Self::from_millis(millis)) }
         })
     }
 }
@@ -210,17 +227,17 @@ impl FromValue for Amount {
                 "kB" => 1_000,
                 "MB" => 1_000_000,
                 "GB" => 1_000_000_000,
-                _ => return Err("its unit is one of B, KiB, MiB, GiB, TiB, kB, MB, GB".to_owned()),
+                _ => return Err("its unit is one of B, KiB, MiB, GiB, TiB, kB, MB, GB".into()),
             };
             let bytes = number.checked_mul(bytes).ok_or("it is too large")?;
-            if bytes == 0 { Err("it is zero".to_owned()) } else { Ok(Self(bytes)) }
+            if bytes == 0 { Err("it is zero".into()) } else { Ok(Self(bytes)) }
         })
     }
 }
 
-fn amount(text: &str) -> Result<(u64, &str), String> {
+fn amount(text: &str) -> Result<(u64, &str), Wrong> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let number = text[..digits].parse().map_err(|_| "it starts with a whole number".to_owned())?;
+    let number = text[..digits].parse().map_err(|_| "it starts with a whole number")?;
     Ok((number, text[digits..].trim_start()))
 }
 
@@ -243,10 +260,10 @@ impl FromValue for Rate {
                 "m" | "min" => 60,
                 "h" => 3_600,
                 "d" => 86_400,
-                _ => return Err("its unit is one of s, min, h, d".to_owned()),
+                _ => return Err("its unit is one of s, min, h, d".into()),
             };
             if calls == 0 {
-                return Err("it allows nothing: leave the tool out of `tools` instead".to_owned());
+                return Err("it allows nothing: leave the tool out of `tools` instead".into());
             }
             Ok(Self { calls, per: Duration::from_secs(seconds) })
         })
@@ -256,45 +273,7 @@ impl FromValue for Rate {
 impl FromValue for AbsPath {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
         text(value, field, "an absolute path", "\"/srv/work\"", |text| {
-            Self::parse(text).map_err(|_| format!("`{}` does not start with `/`", text.escape_debug()))
-        })
-    }
-}
-
-impl FromValue for IpNet {
-    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
-        let network: Self = text(value, field, "a network or an address", "\"10.10.0.0/16\"", |text| {
-            let network = text.parse().or_else(|_| text.parse().map(std::net::IpAddr::into));
-            network.map_err(|_: std::net::AddrParseError| format!("`{text}` is neither"))
-        })?;
-        let (why, remedy) = if let Some(plain) = mapped(network) {
-            // Clients are known by their plain addresses: this one would let in nobody.
-            (format!("`{network}` is one of IPv4, mapped into IPv6"), format!("write \"{plain}\""))
-        } else if network == network.trunc() {
-            return Some(network);
-        } else {
-            // Taken for the network, it would let in millions where one was meant.
-            let (whole, one) = (network.trunc(), network.addr());
-            let remedy = format!("write \"{whole}\" for the network, or \"{one}\" for the one address");
-            (format!("`{network}` could be either"), remedy)
-        };
-        let message = format!("`{}` must be a network or an address: {why}", field.path);
-        field.notes.error(&value.span(), message, remedy);
-        None
-    }
-}
-
-/// The network of IPv4 that is mapped into IPv6 so (RFC 4291, section 2.5.5.2).
-fn mapped(network: IpNet) -> Option<IpNet> {
-    let IpNet::V6(network) = network else { return None };
-    let prefix = network.prefix_len().checked_sub(96)?;
-    IpNet::new(network.addr().to_ipv4_mapped()?.into(), prefix).ok()
-}
-
-impl FromValue for SocketAddr {
-    fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
-        text(value, field, "an address and a port", "\"127.0.0.1:22021\"", |text| {
-            text.parse().map_err(|_| format!("`{text}` is not an IP address with a port"))
+            Self::parse(text).map_err(|_| format!("`{}` does not start with `/`", text.escape_debug()).into())
         })
     }
 }
@@ -381,7 +360,7 @@ impl FromValue for Octal {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
         text(value, field, "an octal mask", "\"022\"", |text| match u32::from_str_radix(text, 8) {
             Ok(mask) if mask <= 0o777 => Ok(Self(mask)),
-            _ => Err(format!("`{text}` is not between 000 and 777")),
+            _ => Err(format!("`{text}` is not between 000 and 777").into()),
         })
     }
 }
