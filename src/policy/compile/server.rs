@@ -6,7 +6,9 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::Compiler;
-use crate::policy::document::{Choice, Field, FromValue, NameOrNumber, OneOrMany, Table};
+use crate::policy::document::{
+    Choice, Field, FromValue, HostName, NameOrNumber, OneOrMany, Table, WebOrigin,
+};
 use crate::policy::host::Account;
 use crate::policy::tls::Tls;
 
@@ -19,7 +21,7 @@ pub struct Server {
     pub daemon: Option<Account>,
     /// The user of the executor and of every command; `None` where the daemon was not started as root.
     pub executor: Option<Account>,
-    /// `Host` headers that are accepted besides loopback.
+    /// `Host` headers that are accepted besides loopback, without ports.
     pub hosts: Vec<String>,
     /// Origins that browsers may call from.
     pub origins: Vec<String>,
@@ -140,15 +142,14 @@ impl Compiler<'_> {
         let (daemon, executor) = self.users(&table);
         let sandbox = self.sandbox(&table);
         let tls = self.tls(&table);
-        let plain = |list: Option<Vec<Spanned<String>>>| {
-            list.unwrap_or_default().into_iter().map(Spanned::into_inner).collect::<Vec<_>>()
-        };
+        let hosts = table.read::<Vec<Spanned<HostName>>>("hosts").unwrap_or_default();
+        let origins = table.read::<Vec<Spanned<WebOrigin>>>("origins").unwrap_or_default();
         let server = Server {
             listen,
             daemon,
             executor,
-            hosts: plain(table.read("hosts")),
-            origins: plain(table.read("origins")),
+            hosts: hosts.into_iter().map(|host| host.into_inner().0).collect(),
+            origins: origins.into_iter().map(|origin| origin.into_inner().0).collect(),
             proxies: self.proxies(&table),
             environment: table.read("environment"),
             sandbox,

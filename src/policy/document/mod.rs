@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity, Source};
 
+pub(super) use addresses::{HostName, WebOrigin};
 pub(super) use values::{Amount, Choice, Digest256, FromValue, NameOrNumber, Octal, OneOrMany, WholeNumber};
 pub use values::{Mode, Rate};
 

@@ -1,6 +1,6 @@
 //! Policies that would mean more than they say, or nothing: neither is sound.
 
-use super::{FRAME, compiled, printed};
+use super::{FRAME, compiled, policy, printed};
 
 #[test]
 fn a_list_that_is_empty_is_not_taken_for_one_that_was_left_out() {
@@ -30,3 +30,21 @@ fn proxies_that_are_strangers_are_told() {
 
 /// What a profile needs to be of use.
 const CAN: &str = "tools = [\"shell_execute\"]\ncommands = [\"ls\"]\nroots = { work = \"ro\" }\n";
+
+#[test]
+fn hosts_and_origins_that_no_request_can_have_are_mistakes() {
+    let lists = "hosts = [\"https://k.example.com\", \"k.example.com:1/mcp\", \"*.x.com\", \"\", \"a b\", \"[::1]x\"]\n\
+        origins = [\"*\", \"null\", \"example.com\", \"https://*.x.com\", \"https://x.com:443\", \"https://x.com/a\", \"x://\"]";
+    let frame = FRAME.replace("[server]", &format!("[server]\n{lists}"));
+    insta::assert_snapshot!(printed(&compiled(&format!("{frame}[profile.dev]\n{CAN}")).diagnostics));
+}
+
+#[test]
+fn hosts_and_origins_are_read_as_requests_have_them() {
+    let lists = "hosts = [\"K.example.com.\", \"x_1:8080\", \"fd00:0::7\", \"[fd00::8]:1\", \"192.0.2.1\"]\n\
+        origins = [\"https://App.example.com/\", \"http://x.com:443\", \"app+1://[::1]:7\"]";
+    let frame = FRAME.replace("[server]", &format!("[server]\n{lists}"));
+    let policy = policy(&format!("{frame}[profile.dev]\n{CAN}"));
+    assert_eq!(policy.server().hosts, ["k.example.com", "x_1", "fd00::7", "fd00::8", "192.0.2.1"]);
+    assert_eq!(policy.server().origins, ["https://app.example.com", "http://x.com:443", "app+1://[::1]:7"]);
+}
