@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::diagnostic::{Diagnostic, Severity, Source};
-use super::document::{Notes, Octal, Table, parse};
+use super::document::{Notes, Octal, Span, Table, parse};
 use super::host::Host;
 use super::limits::{Limits, Of};
 use super::{Gap, Policy};
@@ -71,6 +71,9 @@ const SPECIMEN: &str = "[server]\n[server.tls]\n[log]\n[root.a]\n[limits]\n[envi
     [command.a.environment]\n[command.a.sub.b]\n[profile.a.limits]\n[profile.a.roots]\n[key.a.previous]\n[anonymous]\n\
     [kasm.api_key]\n[kasm.api_secret]\n";
 
+/// Where programs are looked up, and the `PATH` of commands, where nothing is said.
+const SEARCH: &str = "/usr/bin:/bin";
+
 /// What every module needs while it reads.
 struct Compiler<'c> {
     notes: &'c Notes<'c>,
@@ -93,8 +96,7 @@ impl Compiler<'_> {
         let (environment, umask) = self.environment(&top);
         let roots = self.roots(&top);
         let users: Vec<_> = server.iter().flat_map(Server::accounts).cloned().collect();
-        let search =
-            environment.iter().find(|(name, _)| name == "PATH").map_or("/usr/bin:/bin", |(_, path)| path);
+        let search = environment.iter().find(|(name, _)| name == "PATH").map_or(SEARCH, |(_, path)| path);
         let rules = self.rules(&top, search, &users);
         if roots.are_sound() {
             // Without its roots a rule refuses paths that it is meant to allow.
@@ -118,19 +120,26 @@ impl Compiler<'_> {
     }
 
     fn environment(&self, top: &Table<'_, '_>) -> (Vec<(String, String)>, u32) {
-        let default = || {
-            vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]
-        };
+        let default =
+            || vec![("PATH".to_owned(), SEARCH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
         let Some(table) = top.table("environment") else { return (default(), 0o022) };
         let mut variables = variables(&table, "set").unwrap_or_else(default);
         for name in table.read::<Vec<Spanned<String>>>("pass").unwrap_or_default() {
             must_name_a_variable(&name, self.notes);
-            let name = name.into_inner();
+            let (name, span) = (name.get_ref().clone(), name.span());
             if variables.iter().all(|(other, _)| *other != name)
                 && let Some(value) = self.host.variable(&name)
             {
+                must_hold_absolute_paths(&name, &value, &span, self.notes);
                 variables.push((name, value));
             }
+        }
+        if let Some(span) = table.place("set")
+            && variables.iter().all(|(name, _)| name != "PATH")
+        {
+            let message =
+                "`environment.set` has no PATH, so that commands have none: it replaces the default";
+            self.notes.warning(&span, message, format!("write PATH = \"{SEARCH}\" in it"));
         }
         let umask = table.read("umask").map_or(0o022, |Octal(mask)| mask);
         table.finish();
@@ -143,6 +152,7 @@ fn variables(table: &Table<'_, '_>, key: &'static str) -> Option<Vec<(String, St
     let entries = table.entries::<String>(key)?;
     let variable = |(name, value): (Spanned<String>, String)| {
         must_name_a_variable(&name, table.notes);
+        must_hold_absolute_paths(name.get_ref(), &value, &name.span(), table.notes);
         (name.into_inner(), value)
     };
     Some(entries.into_iter().map(variable).collect())
@@ -152,6 +162,24 @@ fn must_name_a_variable(name: &Spanned<String>, notes: &Notes<'_>) {
     if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
         let message = format!("`{}` cannot be the name of a variable", name.get_ref());
         notes.error(&name.span(), message, "a name is not empty, and without `=` and NUL");
+    }
+}
+
+/// What a relative entry of `PATH` means is decided by whoever can write to the directory of a call.
+fn must_hold_absolute_paths(name: &str, value: &str, span: &Span, notes: &Notes<'_>) {
+    let relative = value.split(':').find(|entry| name == "PATH" && !entry.starts_with('/'));
+    if let Some(entry) = relative {
+        let message = match entry {
+            "" => "PATH has an empty entry, which is the directory of the call".to_owned(),
+            _ => format!(
+                "PATH has a relative entry, `{entry}`: where it is depends on the directory of the call"
+            ),
+        };
+        notes.warning(
+            span,
+            message,
+            "whoever can write there chooses what commands start: write absolute paths",
+        );
     }
 }
 

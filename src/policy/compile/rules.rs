@@ -291,7 +291,9 @@ fn arguments(table: &Table<'_, '_>, launches: bool) -> Arguments {
 fn shape(table: &Table<'_, '_>) -> Shape {
     let operands = table.take::<String>("operands").and_then(|kind| {
         let read = Kind::parse(kind.get_ref());
-        read.map_err(|wrong| table.notes.error(&kind.span(), wrong, "")).ok()
+        let read = read.map_err(|wrong| table.notes.error(&kind.span(), wrong, "")).ok();
+        ambiguous(read.as_ref(), &kind.span(), table.notes);
+        read
     });
     Shape { flags: flags(table, "flags"), operands }
 }
@@ -300,9 +302,24 @@ fn flags(table: &Table<'_, '_>, key: &'static str) -> Option<Vec<Flag>> {
     let flags = table.read::<Vec<Spanned<String>>>(key)?;
     let flag = |text: &Spanned<String>| {
         let read = Flag::parse(text.get_ref());
-        read.map_err(|wrong| table.notes.error(&text.span(), wrong, "for example \"-n=int\"")).ok()
+        let read =
+            read.map_err(|wrong| table.notes.error(&text.span(), wrong, "for example \"-n=int\"")).ok();
+        ambiguous(read.as_ref().and_then(|flag| flag.value.as_ref()), &text.span(), table.notes);
+        read
     };
     Some(flags.iter().filter_map(flag).collect())
+}
+
+/// `git config --type` has `int` and `path` among its words, so that they cannot be refused as words.
+fn ambiguous(kind: Option<&Kind>, span: &Span, notes: &Notes<'_>) {
+    if let Some(word) = kind.and_then(Kind::ambiguous) {
+        let message = format!("`{word}` is a word here, not the kind of that name");
+        notes.warning(
+            span,
+            message,
+            "a kind stands alone: words that are joined by `|` are taken as they are",
+        );
+    }
 }
 
 impl crate::policy::document::FromValue for Launches {

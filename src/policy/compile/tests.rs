@@ -187,7 +187,7 @@ fn a_launcher_has_few_operands_of_its_own() {
 #[test]
 fn a_variable_has_a_name_wherever_it_is_set() {
     let text = format!(
-        "{FRAME}\n[environment]\nset = {{ \"A=B\" = \"x\" }}\npass = [\"C=D\"]\n\
+        "{FRAME}\n[environment]\nset = {{ PATH = \"/bin\", \"A=B\" = \"x\" }}\npass = [\"C=D\"]\n\
          [profile.dev]\n[command.ls]\nenvironment = {{ \"\" = \"x\" }}\n"
     );
     let named = |name: &str| format!("`{name}` cannot be the name of a variable");

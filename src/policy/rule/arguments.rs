@@ -70,6 +70,12 @@ impl Kind {
         matches!(self, Self::Path | Self::WritablePath)
     }
 
+    /// The first of its words that is the name of a kind. `text` beside other words could be nothing but a word.
+    pub(in crate::policy) fn ambiguous(&self) -> Option<&str> {
+        let Self::OneOf(words) = self else { return None };
+        words.iter().map(String::as_str).find(|word| *word != "text" && is_kind(word))
+    }
+
     /// Reads a kind as a rule writes it.
     pub(in crate::policy) fn parse(text: &str) -> Result<Self, String> {
         match text {
@@ -78,6 +84,9 @@ impl Kind {
             "int" => Ok(Self::Integer),
             "text" => Ok(Self::Text),
             "secret" => Ok(Self::Secret),
+            _ if text.contains('|') && text.split('|').all(is_kind) => {
+                Err(format!("`{text}` joins kinds of values, and `|` joins words: write one kind"))
+            }
             _ if text.contains('|') && text.split('|').all(|word| !word.is_empty()) => {
                 Ok(Self::OneOf(text.split('|').map(str::to_owned).collect()))
             }
@@ -86,6 +95,10 @@ impl Kind {
             )),
         }
     }
+}
+
+fn is_kind(word: &str) -> bool {
+    matches!(word, "path" | "path:rw" | "int" | "text" | "secret")
 }
 
 impl fmt::Display for Flag {

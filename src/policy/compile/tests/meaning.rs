@@ -48,3 +48,28 @@ fn hosts_and_origins_are_read_as_requests_have_them() {
     assert_eq!(policy.server().hosts, ["k.example.com", "x_1", "fd00::7", "fd00::8", "192.0.2.1"]);
     assert_eq!(policy.server().origins, ["https://app.example.com", "http://x.com:443", "app+1://[::1]:7"]);
 }
+
+#[test]
+fn variables_that_leave_commands_without_programs_or_with_anybodys_are_told() {
+    let text = |environment: &str| format!("{FRAME}[profile.dev]\n{CAN}{environment}");
+    let printed = |environment: &str| printed(&compiled(&text(environment)).diagnostics);
+    insta::assert_snapshot!(
+        [
+            "[environment]\nset = { EDITOR = \"ed\" }\n",
+            "[environment]\nset = { PATH = \"/usr/bin:bin:/bin\" }\n",
+            "[environment]\nset = { PATH = \"/usr/bin:\" }\n[command.ls]\nenvironment = { PATH = \".\" }\n",
+        ]
+        .map(printed)
+        .concat()
+    );
+    assert_eq!(printed("[environment]\numask = \"077\"\n"), "");
+}
+
+#[test]
+fn kinds_are_not_joined() {
+    let text = format!(
+        "{FRAME}[profile.dev]\n{CAN}[command.a]\noperands = \"int|path\"\nflags = [\"-n=text|secret\"]\n\
+         [command.b]\noperands = \"all|path\"\nflags = [\"--type=bool|int\", \"--format=text|json\"]\n"
+    );
+    insta::assert_snapshot!(printed(&compiled(&text).diagnostics));
+}
