@@ -119,3 +119,10 @@ path = "/tmp"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000001"
 profile = "dev"
 "#;
+
+/// The profile that it names, with what a profile needs to be of use.
+pub(crate) const DEV: &str = "[profile.dev]
+tools = [\"shell_execute\"]
+commands = [\"ls\"]
+roots = { work = \"ro\" }
+";

@@ -9,7 +9,7 @@ use super::Compiler;
 use super::roots::Roots;
 use super::rules::Rules;
 use crate::policy::document::{Choice, Mode, Rate, Table, suggestion};
-use crate::policy::grant::{Grant, RootGrant};
+use crate::policy::grant::{Grant, RootGrant, SHELL_EXECUTE};
 use crate::policy::limits::{Limits, Of};
 use crate::policy::rule::Rule;
 
@@ -38,7 +38,7 @@ impl Compiler<'_> {
         common: &Common,
     ) -> BTreeMap<String, Arc<Grant>> {
         let profile = |(name, table): (Spanned<String>, Table<'_, '_>)| {
-            let (roots, named) = self.root_grants(&table, roots);
+            let roots = self.root_grants(&table, roots);
             let limits =
                 table.table("limits").map(|limits| Limits::read(&limits, Of::Calls)).unwrap_or_default();
             if table.read::<Vec<Spanned<May>>>("may").is_some_and(|may| !may.is_empty())
@@ -63,10 +63,7 @@ impl Compiler<'_> {
             table.finish();
             self.programs_in_reach(&table, &grant);
             self.timeouts_that_are_cut(&table, &grant, limits);
-            if grant.tools.contains("shell_execute") && named == 0 {
-                let message = format!("[{}] may run commands and has no root to run them in", table.path);
-                self.notes.error(&table.span, message, "for example roots = { work = \"ro\" }");
-            }
+            self.must_be_of_use(&table, &grant);
             (name.into_inner(), Arc::new(grant))
         };
         top.tables("profile").into_iter().map(profile).collect()
@@ -82,6 +79,30 @@ impl Compiler<'_> {
             }
         }
         taken
+    }
+
+    /// What is written and wrong is told as that; this is about what is not written.
+    fn must_be_of_use(&self, table: &Table<'_, '_>, grant: &Grant) {
+        let lacks = |key: &str| table.place(key).is_none() || table.empty(key).is_some();
+        let place = |key: &str| table.empty(key).unwrap_or_else(|| table.span.clone());
+        if lacks("tools") {
+            let message = format!("[{}] has no tool, so that its keys can do nothing", table.path);
+            self.notes.warning(&place("tools"), message, "for example tools = [\"shell_execute\"]");
+        }
+        if !grant.tools.contains(SHELL_EXECUTE) {
+            return;
+        }
+        if lacks("roots") {
+            let message = format!("[{}] may run commands and has no root to run them in", table.path);
+            self.notes.error(&place("roots"), message, "for example roots = { work = \"ro\" }");
+        }
+        if lacks("commands") {
+            let message =
+                format!("[{}] may run commands and lists none, so that all are refused", table.path);
+            let remedy =
+                "for example commands = [\"ls\"]; `kernos policy presets` prints rules that there are";
+            self.notes.warning(&place("commands"), message, remedy);
+        }
     }
 
     /// A program that its own callers can replace is no program of the policy's author.
@@ -139,12 +160,9 @@ impl Compiler<'_> {
         tools
     }
 
-    /// The roots that are granted, and how many were named.
-    fn root_grants(&self, table: &Table<'_, '_>, roots: &Roots) -> (Vec<RootGrant>, usize) {
-        let entries = table.entries::<Mode>("roots").unwrap_or_default();
-        let named = entries.len();
+    fn root_grants(&self, table: &Table<'_, '_>, roots: &Roots) -> Vec<RootGrant> {
         let mut granted = Vec::new();
-        for (name, mode) in entries {
+        for (name, mode) in table.entries::<Mode>("roots").unwrap_or_default() {
             let Some(root) = roots.sound.iter().find(|root| root.name == *name.get_ref()) else {
                 // A root that was refused for its own reason is no second mistake.
                 if !roots.names.contains(name.get_ref()) {
@@ -161,7 +179,7 @@ impl Compiler<'_> {
                 mode,
             });
         }
-        (granted, named)
+        granted
     }
 }
 

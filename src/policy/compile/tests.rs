@@ -3,7 +3,7 @@ mod meaning;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use crate::policy::testing::{FRAME, FakeHost, TOOLS, compiled, policy, printed};
+use crate::policy::testing::{DEV, FRAME, FakeHost, TOOLS, compiled, policy, printed};
 use crate::policy::{Access, DEFAULT, Lapse, Listen, PRESETS, Refused, Severity, Source, compile};
 use crate::vocab::Secret;
 
@@ -83,20 +83,17 @@ fn messages(text: &str) -> Vec<String> {
 fn one_mistake_is_told_once() {
     let frame = FRAME.replace("best-effort", "bst-effort");
     assert_eq!(
-        messages(&format!("{frame}\n[profile.dev]\n")),
+        messages(&format!("{frame}\n{DEV}")),
         ["`server.sandbox` must be one of require, best-effort, off, not `bst-effort`"]
     );
     let no_table = format!("server = 1\n{}", &FRAME[FRAME.find("[root.work]").unwrap()..]);
-    assert_eq!(
-        messages(&format!("{no_table}\n[profile.dev]\n")),
-        ["`server` must be a table, not an integer"]
-    );
+    assert_eq!(messages(&format!("{no_table}\n{DEV}")), ["`server` must be a table, not an integer"]);
 }
 
 #[test]
 fn a_root_that_is_not_there_is_told_beside_other_mistakes_and_one_that_is_wrong_only_once() {
     let frame = FRAME.replace("path = \"/tmp\"", "path = \"tmp\"");
-    let profile = "[profile.dev]\ntools = [\"shell_execute\"]\n";
+    let profile = "[profile.dev]\ntools = [\"shell_execute\"]\ncommands = [\"ls\"]\n";
     assert_eq!(
         messages(&format!("{frame}\n{profile}roots = {{ tmp = \"rw\", tpm = \"ro\" }}\n")),
         ["`root.tmp.path` must be an absolute path: `tmp` does not start with `/`", "there is no [root.tpm]",]
@@ -106,7 +103,7 @@ fn a_root_that_is_not_there_is_told_beside_other_mistakes_and_one_that_is_wrong_
 #[test]
 fn one_place_to_listen_needs_no_list() {
     let frame = FRAME.replace("[server]", "[server]\nlisten = \"systemd\"");
-    let policy = policy(&format!("{frame}\n[profile.dev]\n"));
+    let policy = policy(&format!("{frame}\n{DEV}"));
     assert_eq!(policy.server().listen, [Listen::Systemd]);
 }
 
@@ -163,7 +160,7 @@ fn the_classic_group_holds_the_63_names_of_the_predecessor() {
 #[test]
 fn one_wrong_element_hides_no_other_and_makes_no_second_mistake() {
     let text = format!(
-        "{FRAME}\n[profile.dev]\ncommands = [3, \"nosuch\"]\n[command.cat]\nflags = [\"-n\", 4, \"x\"]\n\
+        "{FRAME}\n[profile.dev]\ntools = [\"shell_execute\"]\nroots = {{ work = \"ro\" }}\ncommands = [3, \"nosuch\"]\n[command.cat]\nflags = [\"-n\", 4, \"x\"]\n\
          refuses = [[\"cat\", \"-b\"]]\n"
     );
     assert_eq!(
@@ -179,16 +176,16 @@ fn one_wrong_element_hides_no_other_and_makes_no_second_mistake() {
 
 #[test]
 fn a_launcher_has_few_operands_of_its_own() {
-    let rule = "[profile.dev]\n[command.x]\nflags = []\nlaunches = 9223372036854775807\n";
+    let rule = "[command.x]\nflags = []\nlaunches = 9223372036854775807\n";
     let expected = "`command.x.launches` must be a number of operands up to 16, or \"NAME=VALUE\"";
-    assert!(messages(&format!("{FRAME}\n{rule}")).iter().any(|message| message == expected));
+    assert!(messages(&format!("{FRAME}{DEV}{rule}")).iter().any(|message| message == expected));
 }
 
 #[test]
 fn a_variable_has_a_name_wherever_it_is_set() {
     let text = format!(
         "{FRAME}\n[environment]\nset = {{ PATH = \"/bin\", \"A=B\" = \"x\" }}\npass = [\"C=D\"]\n\
-         [profile.dev]\n[command.ls]\nenvironment = {{ \"\" = \"x\" }}\n"
+         {DEV}[command.ls]\nenvironment = {{ \"\" = \"x\" }}\n"
     );
     let named = |name: &str| format!("`{name}` cannot be the name of a variable");
     assert_eq!(messages(&text), [named("A=B"), named("C=D"), named("")]);
@@ -199,7 +196,7 @@ fn a_timeout_that_another_table_cuts_is_told() {
     let text = format!(
         "{FRAME}\n[limits]\ntimeout_max = \"10m\"\n[command.ls.limits]\ntimeout = \"2h\"\n\
          [command.cat.limits]\ntimeout = \"2h\"\ntimeout_max = \"2h\"\n\
-         [profile.dev]\ncommands = [\"ls\", \"cat\"]\nlimits = {{ timeout = \"1h\" }}\n"
+         [profile.dev]\ntools = [\"shell_execute\"]\nroots = {{ work = \"ro\" }}\ncommands = [\"ls\", \"cat\"]\nlimits = {{ timeout = \"1h\" }}\n"
     );
     assert_eq!(
         messages(&text),
@@ -212,7 +209,7 @@ fn a_timeout_that_another_table_cuts_is_told() {
 
 #[test]
 fn a_key_may_expire_on_the_last_day_of_all() {
-    let expiring = |date: &str| messages(&format!("{FRAME}expires = {date}\n[profile.dev]\n"));
+    let expiring = |date: &str| messages(&format!("{FRAME}expires = {date}\n{DEV}"));
     assert_eq!(expiring("9999-12-31"), Vec::<String>::new());
     assert_eq!(expiring("2028-02-29"), Vec::<String>::new());
     assert_eq!(expiring("2027-06-30T12:00:00+02:00"), Vec::<String>::new());
@@ -221,7 +218,7 @@ fn a_key_may_expire_on_the_last_day_of_all() {
 #[test]
 fn a_key_that_has_expired_is_told() {
     let text = format!(
-        "{FRAME}expires = 2026-12-30\n[profile.dev]\n[key.bob]\nsha256 = \"{}\"\nprofile = \"dev\"\n\
+        "{FRAME}expires = 2026-12-30\n{DEV}[key.bob]\nsha256 = \"{}\"\nprofile = \"dev\"\n\
          expires = 2027-01-01\n[key.bob.previous]\nsha256 = \"{}\"\nuntil = 2027-01-01T01:00:00+01:00\n",
         "2".repeat(64),
         "3".repeat(64)
@@ -234,38 +231,38 @@ fn a_network_that_could_be_an_address_or_would_let_in_nobody_is_a_mistake() {
     let frame =
         FRAME.replace("[server]", "[server]\nproxies = [\"192.0.2.7/24\", \"192.0.2.7\", \"192.0.2.0/24\"]");
     let from = "from = [\"10.0.0.5/8\", \"2001:db8::1/32\", \"::1\", \"0.0.0.0/0\", \"::ffff:10.0.0.0/104\", \"::ffff:10.0.0.5\"]";
-    insta::assert_snapshot!(printed(&compiled(&format!("{frame}{from}\n[profile.dev]\n")).diagnostics));
+    insta::assert_snapshot!(printed(&compiled(&format!("{frame}{from}\n{DEV}")).diagnostics));
 }
 
 #[test]
 fn a_number_that_is_too_small_is_not_called_an_integer_that_is_none() {
-    let rule = "[profile.dev]\n[command.x]\nflags = []\nlaunches = -1\n";
+    let rule = "[command.x]\nflags = []\nlaunches = -1\n";
     assert!(
-        messages(&format!("{FRAME}\n{rule}"))
+        messages(&format!("{FRAME}{DEV}{rule}"))
             .contains(&"`command.x.launches` must be a whole number from 0".to_owned())
     );
 }
 
 #[test]
 fn a_relative_path_is_no_program() {
-    let rule = "[profile.dev]\n[command.x]\nprogram = \"bin/x\"\n";
+    let rule = "[command.x]\nprogram = \"bin/x\"\n";
     assert_eq!(
-        messages(&format!("{FRAME}\n{rule}")),
+        messages(&format!("{FRAME}{DEV}{rule}")),
         ["`bin/x` is neither the name of a program nor an absolute path"]
     );
 }
 
 #[test]
 fn an_example_is_a_call_of_its_rule() {
-    let rule = "[profile.dev]\n[command.cat]\nallows = [[], [\"ls\"]]\nrefuses = [[\"ls\"]]\n";
-    assert_eq!(messages(&format!("{FRAME}\n{rule}")), ["this example is not a call of `cat`"; 3]);
+    let rule = "[command.cat]\nallows = [[], [\"ls\"]]\nrefuses = [[\"ls\"]]\n";
+    assert_eq!(messages(&format!("{FRAME}{DEV}{rule}")), ["this example is not a call of `cat`"; 3]);
 }
 
 #[test]
 fn an_example_that_does_not_hold_is_an_error() {
-    let rule = "[profile.dev]\n[command.cat]\noperands = \"path\"\nflags = [\"-n\"]\n\
+    let rule = "[command.cat]\noperands = \"path\"\nflags = [\"-n\"]\n\
         allows = [[\"cat\", \"-Z\"]]\nrefuses = [[\"cat\", \"notes.txt\"], [\"cat\", \"/etc/shadow\"]]\n";
-    insta::assert_snapshot!(printed(&compiled(&format!("{FRAME}{rule}")).diagnostics));
+    insta::assert_snapshot!(printed(&compiled(&format!("{FRAME}{DEV}{rule}")).diagnostics));
 }
 
 #[test]
@@ -365,7 +362,7 @@ fn open_access_is_for_this_host_unless_it_is_written_otherwise() {
 #[test]
 fn open_access_on_a_public_address_is_an_error() {
     let text = FRAME.replace("[server]", "[server]\nlisten = [\"0.0.0.0:22021\"]");
-    let mut found = compiled(&format!("{text}[profile.dev]\n[anonymous]\nprofile = \"dev\"\n")).diagnostics;
+    let mut found = compiled(&format!("{text}{DEV}[anonymous]\nprofile = \"dev\"\n")).diagnostics;
     found.retain(|one| one.severity == Severity::Error);
     let messages: Vec<_> = found.iter().map(|one| one.message.as_str()).collect();
     assert_eq!(messages, ["open access on an address that others can reach"]);
@@ -375,7 +372,7 @@ fn open_access_on_a_public_address_is_an_error() {
 fn an_address_that_others_can_reach_is_in_the_clear_without_tls() {
     let text = FRAME.replace("[server]", "[server]\nlisten = [\"192.0.2.1:443\", \"127.0.0.1:22021\"]");
     assert_eq!(
-        messages(&format!("{text}[profile.dev]\n")),
+        messages(&format!("{text}{DEV}")),
         ["keys and answers cross the network in the clear at this address"]
     );
 }
@@ -384,7 +381,7 @@ fn said_of_tls(certificate: &str, key: &str) -> Vec<String> {
     let tls =
         format!("[server]\nlisten = [\"192.0.2.1:443\"]\ntls = {{ certificate = \"{certificate}\"{key} }}");
     let text = FRAME.replace("[server]", &tls);
-    let diagnostics = compiled(&format!("{text}[profile.dev]\n")).diagnostics;
+    let diagnostics = compiled(&format!("{text}{DEV}")).diagnostics;
     diagnostics.into_iter().map(|one| format!("{}: {}", one.column, one.message)).collect()
 }
 
@@ -409,10 +406,10 @@ fn a_certificate_and_its_key_are_tried_and_told_where_they_stand() {
 
 #[test]
 fn two_keys_are_never_the_same() {
-    let same = "[profile.dev]\n[key.bob]\nprofile = \"dev\"\n\
+    let same = "[key.bob]\nprofile = \"dev\"\n\
         sha256 = \"0000000000000000000000000000000000000000000000000000000000000001\"\n";
     let messages: Vec<_> =
-        compiled(&format!("{FRAME}{same}")).diagnostics.into_iter().map(|one| one.message).collect();
+        compiled(&format!("{FRAME}{DEV}{same}")).diagnostics.into_iter().map(|one| one.message).collect();
     assert_eq!(messages, ["[key.bob] has the same key as [key.alice]"]);
 }
 

@@ -198,7 +198,7 @@ impl<'d, 'n> Table<'d, 'n> {
         let path = joined(&self.path, name);
         let DeValue::Table(entries) = value.get_ref() else {
             let message = format!("`{path}` must be a table, not {}", values::kind(value.get_ref()));
-            self.notes.error(&value.span(), message, format!("write it as [{path}]"));
+            self.notes.error(&value.span(), message, format!("write it as [{path}], or as {name} = {{ … }}"));
             return None;
         };
         let pattern = joined(&self.pattern, pattern);

@@ -24,7 +24,7 @@ use search::{Reason, Refusal, search};
 pub(super) use search::LAUNCHERS_MAX;
 
 /// The one tool that takes a command line.
-const SHELL_EXECUTE: &str = "shell_execute";
+pub(super) const SHELL_EXECUTE: &str = "shell_execute";
 
 /// Names of commands that a denial lists at most.
 const NAMES_MAX: usize = 80;

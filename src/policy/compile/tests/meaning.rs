@@ -1,11 +1,11 @@
 //! Policies that would mean more than they say, or nothing: neither is sound.
 
-use super::{FRAME, compiled, policy, printed};
+use super::{DEV, FRAME, compiled, policy, printed};
 
 #[test]
 fn a_list_that_is_empty_is_not_taken_for_one_that_was_left_out() {
     let frame = FRAME.replace("[server]", "[server]\nlisten = []");
-    let text = format!("{frame}from = []\n[profile.dev]\n{CAN}[command.git]\nsub = {{}}\n");
+    let text = format!("{frame}from = []\n{DEV}[command.git]\nsub = {{}}\n");
     insta::assert_snapshot!(printed(&compiled(&text).diagnostics));
 }
 
@@ -13,7 +13,7 @@ fn a_list_that_is_empty_is_not_taken_for_one_that_was_left_out() {
 fn an_empty_key_lets_nobody_in() {
     let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let text = format!(
-        "{FRAME}[profile.dev]\n{CAN}[key.bob]\nsha256 = \"{nothing}\"\nprofile = \"dev\"\n\
+        "{FRAME}{DEV}[key.bob]\nsha256 = \"{nothing}\"\nprofile = \"dev\"\n\
          [key.eve]\nsha256 = \"{}\"\nprofile = \"dev\"\nprevious = {{ sha256 = \"{nothing}\", until = 2030-01-01 }}\n",
         "2".repeat(64)
     );
@@ -25,18 +25,15 @@ fn proxies_that_are_strangers_are_told() {
     let proxies = "proxies = [\"0.0.0.0/0\", \"::/0\", \"0.0.0.0/1\", \"10.0.0.0/7\", \"2000::/3\", \
         \"10.0.0.0/8\", \"fc00::/7\", \"192.0.2.7\"]";
     let frame = FRAME.replace("[server]", &format!("[server]\n{proxies}"));
-    insta::assert_snapshot!(printed(&compiled(&format!("{frame}[profile.dev]\n{CAN}")).diagnostics));
+    insta::assert_snapshot!(printed(&compiled(&format!("{frame}{DEV}")).diagnostics));
 }
-
-/// What a profile needs to be of use.
-const CAN: &str = "tools = [\"shell_execute\"]\ncommands = [\"ls\"]\nroots = { work = \"ro\" }\n";
 
 #[test]
 fn hosts_and_origins_that_no_request_can_have_are_mistakes() {
     let lists = "hosts = [\"https://k.example.com\", \"k.example.com:1/mcp\", \"*.x.com\", \"\", \"a b\", \"[::1]x\"]\n\
         origins = [\"*\", \"null\", \"example.com\", \"https://*.x.com\", \"https://x.com:443\", \"https://x.com/a\", \"x://\"]";
     let frame = FRAME.replace("[server]", &format!("[server]\n{lists}"));
-    insta::assert_snapshot!(printed(&compiled(&format!("{frame}[profile.dev]\n{CAN}")).diagnostics));
+    insta::assert_snapshot!(printed(&compiled(&format!("{frame}{DEV}")).diagnostics));
 }
 
 #[test]
@@ -44,14 +41,14 @@ fn hosts_and_origins_are_read_as_requests_have_them() {
     let lists = "hosts = [\"K.example.com.\", \"x_1:8080\", \"fd00:0::7\", \"[fd00::8]:1\", \"192.0.2.1\"]\n\
         origins = [\"https://App.example.com/\", \"http://x.com:443\", \"app+1://[::1]:7\"]";
     let frame = FRAME.replace("[server]", &format!("[server]\n{lists}"));
-    let policy = policy(&format!("{frame}[profile.dev]\n{CAN}"));
+    let policy = policy(&format!("{frame}{DEV}"));
     assert_eq!(policy.server().hosts, ["k.example.com", "x_1", "fd00::7", "fd00::8", "192.0.2.1"]);
     assert_eq!(policy.server().origins, ["https://app.example.com", "http://x.com:443", "app+1://[::1]:7"]);
 }
 
 #[test]
 fn variables_that_leave_commands_without_programs_or_with_anybodys_are_told() {
-    let text = |environment: &str| format!("{FRAME}[profile.dev]\n{CAN}{environment}");
+    let text = |environment: &str| format!("{FRAME}{DEV}{environment}");
     let printed = |environment: &str| printed(&compiled(&text(environment)).diagnostics);
     insta::assert_snapshot!(
         [
@@ -68,8 +65,27 @@ fn variables_that_leave_commands_without_programs_or_with_anybodys_are_told() {
 #[test]
 fn kinds_are_not_joined() {
     let text = format!(
-        "{FRAME}[profile.dev]\n{CAN}[command.a]\noperands = \"int|path\"\nflags = [\"-n=text|secret\"]\n\
+        "{FRAME}{DEV}[command.a]\noperands = \"int|path\"\nflags = [\"-n=text|secret\"]\n\
          [command.b]\noperands = \"all|path\"\nflags = [\"--type=bool|int\", \"--format=text|json\"]\n"
     );
     insta::assert_snapshot!(printed(&compiled(&text).diagnostics));
+}
+
+fn of_profile(profile: &str) -> String {
+    printed(&compiled(&format!("{FRAME}[profile.dev]\n{profile}")).diagnostics)
+}
+
+#[test]
+fn a_profile_that_can_do_nothing_is_told() {
+    let can = "tools = [\"shell_execute\"]\nroots = { work = \"ro\" }\n";
+    let empty = "tools = [\"shell_execute\"]\ncommands = []\nroots = {}\n";
+    insta::assert_snapshot!(["", "tools = []\n", can, empty].map(of_profile).concat());
+}
+
+#[test]
+fn what_is_written_and_wrong_is_not_taken_for_missing() {
+    let wrong = "tools = [\"shell_execute\"]\ncommands = [\"@nosuch\"]\n";
+    let roots = ["roots = { work = \"r\" }", "roots = [\"work\"]"];
+    let told = roots.map(|roots| of_profile(&format!("{wrong}{roots}\n"))).concat();
+    insta::assert_snapshot!(format!("{told}{}", of_profile("tools = [\"nosuch\"]\n")));
 }
