@@ -7,7 +7,9 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::{Compiler, variables};
-use crate::policy::document::{Notes, OneOrMany, Span, Table, WholeNumber, parse, suggestion};
+use crate::policy::document::{
+    Notes, OneOrMany, Span, Table, WholeNumber, is_name, nearest, parse, suggestion,
+};
 use crate::policy::host::Account;
 use crate::policy::limits::{Limits, Of};
 use crate::policy::presets;
@@ -96,9 +98,12 @@ impl Compiler<'_> {
         };
         let one = |name: String| {
             let Some(written) = rules.find(&name) else {
-                let remedy = suggestion(&name, rules.all().map(|written| written.rule.id.name.as_str()));
-                let message = format!("`{name}` is no rule: there is no [command.{name}] and no such preset");
-                self.notes.error(&element.span(), message, remedy);
+                let message = if is_name(&name) {
+                    format!("`{name}` is no rule: there is no [command.{name}] and no such preset")
+                } else {
+                    format!("`{name}` is not the name of a rule")
+                };
+                self.notes.error(&element.span(), message, instead_of(&name, rules));
                 return None;
             };
             Some(self.resolve(rules, written, &element.span()))
@@ -155,6 +160,35 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// What would be right in the place of something that is no rule.
+fn instead_of(name: &str, rules: &Rules) -> String {
+    let known = || rules.all().map(|written| written.rule.id.name.as_str());
+    let table = |name: &str| {
+        let is_bare = !name.contains(['+', '.']);
+        if is_bare { format!("[command.{name}]") } else { format!("[command.{name:?}]") }
+    };
+    let called = name.rsplit('/').next().unwrap_or(name);
+    let first = name.split_whitespace().next().unwrap_or_default();
+    if is_name(name) {
+        let table = format!("write {}: empty, it allows any arguments", table(name));
+        return nearest(name, known())
+            .map_or(table.clone(), |near| format!("did you mean `{near}`? or {table}"));
+    }
+    if is_name(called) && known().any(|known| known == called) {
+        return format!("write \"{called}\"; `program` in {} says which file that is", table(called));
+    }
+    if is_name(called) && name.starts_with('/') {
+        return format!("write \"{called}\", and program = \"{name}\" in {}", table(called));
+    }
+    if is_name(first) {
+        return format!(
+            "write \"{first}\"; `flags` and `operands` in {} say with which arguments",
+            table(first)
+        );
+    }
+    "a rule of any name can be for it: name = \"…\" in [command.NAME]".to_owned()
 }
 
 /// The presets; a mistake in them is a mistake in this crate, and its tests find it.

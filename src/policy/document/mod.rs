@@ -214,16 +214,11 @@ pub(super) struct Field<'n> {
 
 /// "did you mean …?" for the nearest of the known words, or all of them.
 pub(super) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.collect();
-    let near = known.iter().map(|&one| (strsim::osa_distance(word, one), one)).min();
-    match near {
-        // Two slips of the pen, or one in three letters of a long word.
-        Some((distance, one)) if distance <= 2.max(one.len() / 3) && distance < one.len() => {
-            format!("did you mean `{one}`?")
-        }
-        _ if known.is_empty() => String::new(),
-        _ => {
-            let mut known = known;
+    let mut known: Vec<&str> = known.collect();
+    match nearest(word, known.iter().copied()) {
+        Some(one) => format!("did you mean `{one}`?"),
+        None if known.is_empty() => String::new(),
+        None => {
             known.sort_unstable();
             known.dedup();
             format!("known here: {}", known.join(", "))
@@ -231,8 +226,29 @@ pub(super) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -
     }
 }
 
+/// The known word that this one may be a slip of the pen for.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let measured = known.map(|one| (strsim::osa_distance(word, one), one));
+    measured.filter(|(distance, one)| is_slip(word, one, *distance)).min().map(|(_, one)| one)
+}
+
+/// One letter in four may be wrong. Where a word is so short that this is none, or another letter makes another word
+/// (`sed`, `seq`; `true`, `tree`): two that are swapped, or one that is missing or too many.
+fn is_slip(word: &str, one: &str, distance: usize) -> bool {
+    let letters = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let (own, others) = (letters(word), letters(one));
+    let (shorter, longer) = (own.len().min(others.len()), own.len().max(others.len()));
+    let is_swap = distance == 1 && own == others;
+    let lacks_one = distance == 1 && shorter >= 3 && shorter < longer;
+    is_swap || lacks_one || (others.len() >= 5 && distance <= longer / 4)
+}
+
 /// Names stand in logs, in metrics and in messages.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 64
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-+.".contains(c))
@@ -240,4 +256,30 @@ fn is_name(text: &str) -> bool {
 
 fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_is_known_and_another_word_is_none() {
+        let known =
+            ["ls", "cat", "sed", "tree", "git", "grep", "make", "python3", "shell_execute", "timeout"];
+        let nearest = |word: &str| nearest(word, known.into_iter());
+        for (slip, meant) in [
+            ("sl", "ls"),
+            ("gti", "git"),
+            ("grp", "grep"),
+            ("mkae", "make"),
+            ("python", "python3"),
+            ("shell_exec", "shell_execute"),
+            ("tmeout", "timeout"),
+        ] {
+            assert_eq!(nearest(slip), Some(meant), "{slip}");
+        }
+        for other in ["seq", "true", "sudo", "su", "l", "", "tac", "time", "echo", "bash"] {
+            assert_eq!(nearest(other), None, "{other}");
+        }
+    }
 }

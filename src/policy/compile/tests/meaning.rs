@@ -89,3 +89,12 @@ fn what_is_written_and_wrong_is_not_taken_for_missing() {
     let told = roots.map(|roots| of_profile(&format!("{wrong}{roots}\n"))).concat();
     insta::assert_snapshot!(format!("{told}{}", of_profile("tools = [\"nosuch\"]\n")));
 }
+
+#[test]
+fn a_command_that_is_no_rule_is_told_how_to_become_one() {
+    let commands =
+        "[\"echo\", \"seq\", \"gti\", \"g++x\", \"/usr/bin/cat\", \"/opt/jqx\", \"cat -n\", \"[\", \"\"]";
+    insta::assert_snapshot!(of_profile(&format!(
+        "tools = [\"shell_execute\"]\nroots = {{ work = \"ro\" }}\ncommands = {commands}\n"
+    )));
+}
