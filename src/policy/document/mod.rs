@@ -3,6 +3,7 @@
 //! Not serde: it stops at the first mistake, and a policy's author wants to see all of them.
 
 mod addresses;
+mod syntax;
 mod values;
 
 use std::cell::RefCell;
@@ -15,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, Severity, Source};
 
 pub(super) use addresses::{HostName, WebOrigin};
+pub(super) use syntax::parse;
 pub(super) use values::{Amount, Choice, Digest256, FromValue, NameOrNumber, Octal, OneOrMany, WholeNumber};
 pub use values::{Mode, Rate};
 
@@ -64,19 +66,6 @@ impl<'s> Notes<'s> {
         noted.sort_by_key(|(span, _)| span.start);
         (noted.into_iter().map(|(_, diagnostic)| diagnostic).collect(), self.keys.into_inner())
     }
-}
-
-/// Parses a text; syntax errors are noted, and what could be read is given all the same.
-pub(super) fn parse<'d>(text: &'d str, notes: &Notes<'_>) -> Spanned<DeTable<'d>> {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let is_open = |error: &toml::de::Error| error.message().starts_with("unclosed");
-    // Behind a bracket that was left open everything is a mistake: the first says where, this one says why.
-    let told = if errors.iter().any(is_open) { 1 } else { errors.len() };
-    let (open, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| is_open(error));
-    for error in others.into_iter().take(told).chain(open) {
-        notes.error(&error.span().unwrap_or(0..0), error.message(), "");
-    }
-    table
 }
 
 /// One table while it is read.

@@ -98,3 +98,17 @@ fn a_command_that_is_no_rule_is_told_how_to_become_one() {
         "tools = [\"shell_execute\"]\nroots = {{ work = \"ro\" }}\ncommands = {commands}\n"
     )));
 }
+
+#[test]
+fn what_is_there_twice_is_told_once_and_with_the_first_place() {
+    let text = "[key.alice]\nsha256 = \"1\"\nprofile = \"dev\"\n[log]\n[key.alice]\nsha256 = \"2\"\nprofile = \"dev\"\n\
+        expires = 2030-01-01\n[log]\n[server]\nuser = \"a\"\nuser = \"b\"\nx = { y = 1, y = 2 }\n[[server]]\n";
+    insta::assert_snapshot!(printed(&compiled(text).diagnostics));
+}
+
+#[test]
+fn text_without_quotes_is_told_as_that() {
+    let text = "[log]\nlevel = info\nrequired = yes # not no\nformat =\n[server]\nlisten = 127.0.0.1:2\n\
+        [limits]\ntimeout = 30s\n[kasm]\napi_key = hunter2\n[root.work]\npath = /srv\n[command.a]\nflags = [a, b]\n";
+    insta::assert_snapshot!(printed(&compiled(text).diagnostics));
+}
