@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use toml::Spanned;
+
 use super::Compiler;
 use super::roots::Root;
 use super::rules::{Example, Rules, Written};
 use crate::command::Word;
 use crate::policy::denial::Denial;
-use crate::policy::document::Mode;
+use crate::policy::document::{Field, FromValue, Mode};
 use crate::policy::grant::{Grant, RootGrant};
 use crate::policy::rule::View;
 use crate::vocab::AbsPath;
@@ -58,6 +60,22 @@ impl Compiler<'_> {
                 self.notes.error(&example.span(), "this example is allowed", "mend the rule, or the example");
             }
         }
+    }
+}
+
+/// Calls as a rule writes them. A single one without brackets of its own is one mistake, not one for each word.
+pub(super) struct Calls(pub(super) Vec<Example>);
+
+impl FromValue for Calls {
+    fn from_value(value: &Spanned<toml::de::DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
+        let is_flat =
+            value.get_ref().as_array().is_none_or(|calls| calls.iter().any(|one| one.get_ref().is_str()));
+        if is_flat {
+            let message = format!("`{}` must be a list of calls, each of them a list of words", field.path);
+            field.notes.error(&value.span(), message, "for example [[\"ls\"], [\"ls\", \"-la\"]]");
+            return None;
+        }
+        Vec::from_value(value, field).map(Self)
     }
 }
 

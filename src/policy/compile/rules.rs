@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::examples::Calls;
 use super::{Compiler, variables};
 use crate::policy::document::{
     Notes, OneOrMany, Span, Table, WholeNumber, is_name, nearest, parse, suggestion,
@@ -230,8 +231,8 @@ fn read(name: Spanned<String>, table: &Table<'_, '_>, origin: Origin) -> Written
         environment: variables(table, "environment").unwrap_or_default(),
         limits: table.table("limits").map(|limits| Limits::read(&limits, Of::Command)).unwrap_or_default(),
     };
-    let allows = table.read("allows").unwrap_or_default();
-    let refuses = table.read("refuses").unwrap_or_default();
+    let examples = |key| table.read(key).map(|Calls(calls)| calls).unwrap_or_default();
+    let (allows, refuses) = (examples("allows"), examples("refuses"));
     table.finish();
     if rule.id.origin != Origin::Preset {
         unenforced(table);
@@ -278,7 +279,12 @@ fn network(table: &Table<'_, '_>) -> Vec<Network> {
             let port = other.strip_prefix("tcp:").and_then(|port| port.parse().ok()).filter(|&port| port > 0);
             if port.is_none() {
                 let message = format!("`{other}` is no network");
-                table.notes.error(&text.span(), message, "write none (alone), tcp:PORT, dns or any");
+                let remedy = if other.starts_with("tcp:") {
+                    "a port is a number from 1 to 65535: for example tcp:443"
+                } else {
+                    "write none (alone), tcp:PORT, dns or any"
+                };
+                table.notes.error(&text.span(), message, remedy);
             }
             port.map(Network::Tcp)
         }

@@ -166,9 +166,9 @@ fn one_wrong_element_hides_no_other_and_makes_no_second_mistake() {
     assert_eq!(
         messages(&text),
         [
-            "`profile.dev.commands[0]` must be a string without NUL, not an integer",
+            "`profile.dev.commands[0]` must be a string, not an integer",
             "`nosuch` is no rule: there is no [command.nosuch] and no such preset",
-            "`command.cat.flags[1]` must be a string without NUL, not an integer",
+            "`command.cat.flags[1]` must be a string, not an integer",
             "`x` is not a flag: write `-x`, `--long`, or one of them with `=` and a kind of value",
         ]
     );

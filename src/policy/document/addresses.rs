@@ -1,6 +1,6 @@
 //! Values of a policy file that stand for somebody on a network.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use toml::Spanned;
@@ -41,9 +41,29 @@ fn mapped(network: IpNet) -> Option<IpNet> {
 impl FromValue for SocketAddr {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
         text(value, field, "an address and a port", "\"127.0.0.1:22021\"", |text| {
-            text.parse().map_err(|_| format!("`{text}` is not an IP address with a port").into())
+            text.parse().map_err(|_| {
+                let why = format!("`{text}` is not an IP address with a port");
+                meant(text).map_or(why.clone().into(), |meant| Wrong::new(why, format!("write \"{meant}\"")))
+            })
         })
     }
+}
+
+/// The port of kernos where none is said.
+const PORT: u16 = 22021;
+
+/// What somebody may have meant who left something out.
+fn meant(text: &str) -> Option<SocketAddr> {
+    if let Some((host, port)) = text.rsplit_once(':')
+        && let Ok(port) = port.parse()
+    {
+        let local = (host == "localhost").then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let without_brackets = || host.parse::<Ipv6Addr>().ok().map(IpAddr::from);
+        if let Some(address) = local.or_else(without_brackets) {
+            return Some(SocketAddr::new(address, port));
+        }
+    }
+    text.parse().ok().map(|address| SocketAddr::new(address, PORT))
 }
 
 /// The host of a `Host` header, as [`host`] gives it.

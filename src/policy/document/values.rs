@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Field, suggestion};
+use super::{Field, nearest};
 use crate::vocab::{AbsPath, Secret};
 
 /// A type that a value of the file can be read as.
@@ -32,7 +32,8 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
 
 fn mistaken<T>(value: &Spanned<DeValue<'_>>, field: &Field<'_>, expected: &str, example: &str) -> Option<T> {
     let message = format!("`{}` must be {expected}, not {}", field.path, kind(value.get_ref()));
-    field.notes.error(&value.span(), message, format!("for example {example}"));
+    let only = if value.get_ref().is_array() { "one alone, without brackets: " } else { "" };
+    field.notes.error(&value.span(), message, format!("{only}for example {example}"));
     None
 }
 
@@ -76,7 +77,7 @@ pub(super) fn text<T>(
 
 impl FromValue for String {
     fn from_value(value: &Spanned<DeValue<'_>>, field: &Field<'_>) -> Option<Self> {
-        text(value, field, "a string without NUL", "\"text\"", |text| {
+        text(value, field, "a string", "\"text\"", |text| {
             if text.contains('\0') { Err("it holds a NUL".into()) } else { Ok(text.to_owned()) }
         })
     }
@@ -199,7 +200,7 @@ impl FromValue for Duration {
                 "s" => 1_000,
                 "min" | "m" => 60_000,
                 "h" => 3_600_000,
-                _ => return Err("its unit is one of ms, s, m, h".into()),
+                _ => return Err("its unit is one of ms, s, m or min, h".into()),
             };
             let millis = number.checked_mul(millis).ok_or("it is too long")?;
             if millis == 0 { Err("it is zero".into()) } else { Ok(Self::from_millis(millis)) }
@@ -237,8 +238,12 @@ impl FromValue for Amount {
 
 fn amount(text: &str) -> Result<(u64, &str), Wrong> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let number = text[..digits].parse().map_err(|_| "it starts with a whole number")?;
-    Ok((number, text[digits..].trim_start()))
+    let unit = text[digits..].trim_start();
+    if digits == 0 || !unit.chars().all(char::is_alphabetic) {
+        return Err(format!("`{text}` is not a whole number and one unit").into());
+    }
+    let number = text[..digits].parse().map_err(|_| "it is too large")?;
+    Ok((number, unit))
 }
 
 /// So many calls in so much time: `"60/min"`.
@@ -319,7 +324,12 @@ impl<T: Choice> FromValue for T {
         let found = T::CHOICES.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
         if found.is_none() {
             let message = format!("`{}` must be {expected}, not `{text}`", field.path);
-            field.notes.error(&value.span(), message, suggestion(text, words()));
+            // Words of a fixed few are often known by a longer or a shorter name: `warning`.
+            let is_longer =
+                |word: &&str| text.len() >= 3 && (text.starts_with(*word) || word.starts_with(text));
+            let meant = nearest(text, words()).or_else(|| words().find(is_longer));
+            let remedy = meant.map(|word| format!("did you mean `{word}`?"));
+            field.notes.error(&value.span(), message, remedy.unwrap_or_default());
         }
         found
     }

@@ -112,3 +112,23 @@ fn text_without_quotes_is_told_as_that() {
         [limits]\ntimeout = 30s\n[kasm]\napi_key = hunter2\n[root.work]\npath = /srv\n[command.a]\nflags = [a, b]\n";
     insta::assert_snapshot!(printed(&compiled(text).diagnostics));
 }
+
+#[test]
+fn an_amount_is_one_number_and_one_unit() {
+    let text = "[limits]\ntimeout = \"1h30m\"\ntimeout_max = \"0.5s\"\noutput = \"1.5MiB\"\nstdin = \"MiB\"\n\
+        output_total = \"99999999999999999999B\"\nfile_size = \"1MBit\"\n[profile.p.limits]\ntimeout = \"2days\"\n";
+    insta::assert_snapshot!(printed(&compiled(&format!("{FRAME}{DEV}{text}")).diagnostics));
+}
+
+#[test]
+fn a_mistake_comes_with_what_was_meant() {
+    let frame = FRAME.replace(
+        "[server]",
+        "[log]\nlevel = \"warning\"\n[server]\nlisten = [\"::1:23021\", \"localhost:1\", \"::1\", \"x:1\"]",
+    );
+    let text = format!(
+        "{frame}[key.bob]\ncredential = \"ci-key\"\nprofile = [\"dev\"]\n{DEV}[command.a]\n\
+         allows = [\"a\", \"b\"]\nrefuses = \"a b\"\nnetwork = [\"tcp:99999\", \"udp:53\"]\n"
+    );
+    insta::assert_snapshot!(printed(&compiled(&text).diagnostics));
+}
