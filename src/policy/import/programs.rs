@@ -21,7 +21,9 @@ pub(super) fn write(settings: &Settings, draft: &mut Draft) -> String {
          and TMPDIR; the predecessor set PATH alone.",
     );
     draft.line("[environment]");
-    draft.line(format!("set = {{ PATH = {}, LANG = \"C.UTF-8\" }}", quoted(path)));
+    // What is set wins over what is passed.
+    let lang = if delegated.contains(&"LANG") { "" } else { ", LANG = \"C.UTF-8\"" };
+    draft.line(format!("set = {{ PATH = {}{lang} }}", quoted(path)));
     if let (true, None, Some(setting)) = (delegated.contains(&"PATH"), own_path, allowlist(settings)) {
         let text =
             format!("{ALLOWLIST} names PATH, so the predecessor searched its own; the file does not say it.");

@@ -352,6 +352,15 @@ fn the_search_path_is_the_one_that_the_predecessor_used() {
 }
 
 #[test]
+fn a_variable_that_is_handed_on_is_not_set_besides() {
+    let policy = imported("MCP_SHELL_CHILD_ENV_ALLOWLIST=LANG,TZ\nALLOW_COMMANDS=ls").policy;
+    let lines: Vec<&str> =
+        policy.lines().filter(|line| line.starts_with("set =") || line.starts_with("pass =")).collect();
+    let set = "set = { PATH = \"/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin\" }";
+    assert_eq!(lines, [set, "pass = [\"LANG\", \"TZ\"]"]);
+}
+
+#[test]
 fn unknown_variables_are_told_by_name() {
     let told = told("B=hunter2\nA=\nALLOW_COMMANDS=");
     let (_, text) = told.last().unwrap();
