@@ -250,7 +250,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether no site can have all of it to itself: the widest private networks are 10.0.0.0/8 (RFC 1918) and fc00::/7
+/// Whether no site can have all of it to itself: the widest private networks are `10.0.0.0/8` (RFC 1918) and `fc00::/7`
 /// (RFC 4193).
 fn is_wider_than_any_private(network: IpNet) -> bool {
     let widest = if network.addr().is_ipv4() { 8 } else { 7 };
