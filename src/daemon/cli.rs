@@ -67,8 +67,9 @@ pub enum Command {
     Calls(Calls),
     /// End a call that runs, with every process of it; for root
     ///
-    /// Its caller is answered `cancelled`, with what it has written, and the record says `operator`. Exits with 0 once no
-    /// process of it is left, and with 64 if there is no such call.
+    /// Its caller is answered `cancelled`, with what it has written, or, while it waits for its turn, that the operator
+    /// ended it. The record says `operator`. Exits with 0 once no process of it is left, and with 64 if there is no such
+    /// call.
     Stop(Stop),
     /// Find every mistake in a policy file
     ///

@@ -16,7 +16,7 @@ use super::audit::Event;
 use super::budget::{Budget, Exhausted, REFUSED_AFTER};
 use super::door::Door;
 use super::redact;
-use super::running::Call;
+use super::running::{Call, OPERATOR};
 use super::trace::Trace;
 use crate::exec::{Stop, Watch};
 use crate::policy::{Principal, ToolGrant};
@@ -106,7 +106,7 @@ impl Door {
         if let Err(exhausted) = budget.count() {
             return refused(&exhausted, &mut self.stopped(call, cancelled)).await;
         }
-        let turn = turn(budget, self.stopped(call, cancelled.clone())).boxed();
+        let turn = turn(Arc::clone(call), budget, self.stopped(call, cancelled.clone())).boxed();
         let (runner, watch) = (Arc::clone(&self.runner), call.watch.clone());
         entry
             .call(arguments, Context { grant, runner, turn, watch, stop: self.stopped(call, cancelled) })
@@ -154,17 +154,27 @@ impl Drop for Recorded<'_> {
 
 /// The turn of a call among those of its key; the answer, if it is over before it comes.
 async fn turn(
+    call: Arc<Call>,
     budget: Arc<Budget>,
     mut stopped: BoxFuture<'static, Stop>,
 ) -> Result<OwnedSemaphorePermit, Reply> {
     let slot = tokio::select! {
         biased;
-        why = &mut stopped => return Err(if why == Stop::Revoked { Reply::revoked() } else { Reply::cancelled() }),
+        why = &mut stopped => return Err(ended(why, &call)),
         slot = budget.slot() => slot,
     };
     match slot {
         Ok(slot) => Ok(slot),
         Err(exhausted) => Err(refused(&exhausted, &mut stopped).await),
+    }
+}
+
+/// The answer to a call that was ended before its turn came.
+fn ended(why: Stop, call: &Call) -> Reply {
+    match (why, call.reason()) {
+        (Stop::Revoked, _) => Reply::revoked(),
+        (_, Some(OPERATOR)) => Reply::stopped(OPERATOR),
+        _ => Reply::cancelled(),
     }
 }
 

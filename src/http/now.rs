@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::door::Door;
 use super::redact::redacted;
-use super::running::Call;
+use super::running::{Call, OPERATOR};
 use crate::exec::{Stop, Usage};
 
 /// A worker answers in moments unless it is being killed.
@@ -64,7 +64,7 @@ impl Door {
     /// Ends a call.
     pub async fn stop_call(&self, id: u64) -> Stopped {
         let Some(call) = self.running.call(id) else { return Stopped::Unknown };
-        call.end(Stop::Cancelled, "operator");
+        call.end(Stop::Cancelled, OPERATOR);
         let gone = async {
             while self.running.lists(id) {
                 sleep(Duration::from_millis(10)).await;
@@ -88,5 +88,44 @@ async fn shown(call: Arc<Call>) -> CallNow {
         processes: usage.map(|usage| usage.processes),
         from: call.caller.address,
         request_id: call.caller.request_id.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::http::testing::{House, answer, modern};
+
+    /// Alice's call of `sleep`, the next to be listed.
+    async fn sleeping(house: &House) -> JoinHandle<Value> {
+        let call = json!({"name": "shell_execute", "arguments": {"command": ["sleep"]}});
+        let answered = house.at_home(modern("alice's key", "tools/call", call));
+        let before = house.door.running.calls().len();
+        let call = tokio::spawn(async move { answer(answered.await).await.1 });
+        while house.door.running.calls().len() == before {
+            sleep(Duration::from_millis(5)).await;
+        }
+        call
+    }
+
+    #[tokio::test]
+    async fn whose_call_the_operator_ends_is_told_so_also_where_it_had_not_begun() {
+        let house = House::new();
+        let (running, waiting) = (sleeping(&house).await, sleeping(&house).await);
+        assert_eq!(house.door.stop_call(2).await, Stopped::Gone);
+        let refused = &waiting.await.unwrap()["result"];
+        assert_eq!(
+            (&refused["isError"], &refused["content"][0]["text"]),
+            (
+                &json!(true),
+                &json!("the operator of this host ended the call before its turn came: nothing ran")
+            )
+        );
+        assert_eq!(house.door.stop_call(1).await, Stopped::Gone);
+        assert_eq!(running.await.unwrap()["result"]["structuredContent"]["ended"], "cancelled");
+        assert_eq!(house.door.stop_call(1).await, Stopped::Unknown);
     }
 }

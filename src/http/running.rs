@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::call::Caller;
 use crate::exec::{Stop, Watch};
 
+/// The record's word for the end of a call by `kernos stop`.
+pub(super) const OPERATOR: &str = "operator";
+
 /// Every call from its admission to its answer.
 #[derive(Debug, Default)]
 pub(super) struct Running(Mutex<Calls>);

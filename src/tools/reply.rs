@@ -107,4 +107,12 @@ impl Reply {
         reply.account.outcome = "cancelled";
         reply
     }
+
+    /// The answer to a call that whoever runs this host ended before its turn came; `reason` is the record's word for it.
+    pub fn stopped(reason: &'static str) -> Self {
+        let text = "the operator of this host ended the call before its turn came: nothing ran";
+        let mut reply = Self::refused(reason, text);
+        reply.account.outcome = "cancelled";
+        reply
+    }
 }

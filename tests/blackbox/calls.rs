@@ -59,6 +59,26 @@ fn a_call_that_waits_for_its_turn_is_listed_and_spends_nothing() {
 
 #[test]
 #[ignore = "needs root; run by .ci/run"]
+fn who_ended_a_call_that_waited_is_on_record_and_in_its_answer() {
+    for era in ERAS {
+        let daemon = Setup::new().replace("timeout = \"10s\"", "timeout = \"10s\"\nconcurrent = 1").start();
+        let (first, client) = (marker(), daemon.client_of(era, ALICE));
+        let running = client.begin_run(&["sleep", &first]);
+        await_start(&first);
+        let waiting = client.begin_run(&["echo", "never"]);
+        eventually("two calls", || calls(&daemon).len() == 2);
+        assert_eq!(daemon.order(&["stop", "2"]).status.code(), Some(0));
+        let answer = waiting.answer();
+        assert!(answer.refusal().contains("the operator of this host ended the call"), "{answer:?}");
+        let event = daemon.log.await_event("its event", |event| event["outcome"] == "cancelled");
+        assert_eq!((&event["decision"], &event["reason"]), (&"refused".into(), &"operator".into()));
+        client.cancel(running);
+        await_end(&first);
+    }
+}
+
+#[test]
+#[ignore = "needs root; run by .ci/run"]
 fn root_ends_one_call_and_no_other() {
     for era in ERAS {
         let daemon = Daemon::start();
