@@ -63,7 +63,11 @@ pub enum Command {
     ///
     /// Exits with 0 if the new policy is served, 78 if it is not, 69 if no daemon answers.
     Reload(Reload),
-    /// List the calls that run now, with what they spend; for root
+    /// List the calls of this moment, with what they spend; for root
+    ///
+    /// A call is `running`, or `waiting` for its turn among those of its key (`concurrent` in the policy). `-` is what is
+    /// not known: what a waiting call spends, or one that does not say within half a second; the command of one that is
+    /// not judged yet. In JSON it is null.
     Calls(Calls),
     /// End a call that runs, with every process of it; for root
     ///

@@ -164,7 +164,10 @@ async fn turn(
         slot = budget.slot() => slot,
     };
     match slot {
-        Ok(slot) => Ok(slot),
+        Ok(slot) => {
+            call.begin();
+            Ok(slot)
+        }
         Err(exhausted) => Err(refused(&exhausted, &mut stopped).await),
     }
 }

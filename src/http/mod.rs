@@ -64,7 +64,7 @@ use http::{HeaderValue, StatusCode, header};
 pub use door::{Door, Parts};
 pub use journal::{Journal, SOCKET as JOURNAL_SOCKET};
 pub use metrics::Build;
-pub use now::{CallNow, Stopped};
+pub use now::{CallNow, CallState, Stopped};
 pub use record::Record;
 pub use serve::serve;
 pub use sink::Sink;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -26,13 +26,15 @@ pub struct CallNow {
     pub call: u64,
     /// Whose key it is.
     pub key: String,
+    /// Whether its turn has come.
+    pub state: CallState,
     /// The tool.
     pub tool: String,
     /// The words of its command; none before it is judged.
     pub command: Option<Vec<String>>,
     /// Seconds since it came.
     pub age: f64,
-    /// Seconds of processor time of all its processes; none while it waits for its turn.
+    /// Seconds of processor time of all its processes; none where it waits, or has not said in time, as the next two.
     pub cpu: Option<f64>,
     /// Bytes that its processes have in memory.
     pub memory: Option<u64>,
@@ -42,6 +44,16 @@ pub struct CallNow {
     pub from: IpAddr,
     /// As which request it is on record.
     pub request_id: String,
+}
+
+/// How far a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallState {
+    /// It waits for its turn among the calls of its key.
+    Waiting,
+    /// It runs.
+    Running,
 }
 
 /// What became of the order to stop a call.
@@ -58,7 +70,9 @@ pub enum Stopped {
 impl Door {
     /// The calls of this moment, the oldest first.
     pub async fn calls_now(&self) -> Vec<CallNow> {
-        join_all(self.running.calls().into_iter().map(shown)).await
+        // Of one moment, however long one of them takes to say what it spends.
+        let now = Instant::now();
+        join_all(self.running.calls().into_iter().map(|call| shown(call, now))).await
     }
 
     /// Ends a call.
@@ -74,15 +88,21 @@ impl Door {
     }
 }
 
-async fn shown(call: Arc<Call>) -> CallNow {
+async fn shown(call: Arc<Call>, now: Instant) -> CallNow {
     let plain = |word: &str| redacted(word, call.caller.key.as_ref());
-    let usage: Option<Usage> = timeout(PATIENCE, call.watch.usage()).await.ok();
+    let state = if call.runs() { CallState::Running } else { CallState::Waiting };
+    let usage: Option<Usage> = match state {
+        // It would be silent for as long as it waits.
+        CallState::Waiting => None,
+        CallState::Running => timeout(PATIENCE, call.watch.usage()).await.ok(),
+    };
     CallNow {
         call: call.id,
         key: call.caller.principal.name().to_owned(),
+        state,
         tool: call.tool.to_owned(),
         command: call.watch.command().map(|words| words.iter().map(|word| plain(word)).collect()),
-        age: call.begun.elapsed().as_secs_f64(),
+        age: now.saturating_duration_since(call.begun).as_secs_f64(),
         cpu: usage.map(|usage| usage.cpu.as_secs_f64()),
         memory: usage.map(|usage| usage.memory),
         processes: usage.map(|usage| usage.processes),
@@ -93,11 +113,13 @@ async fn shown(call: Arc<Call>) -> CallNow {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use serde_json::{Value, json};
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::http::testing::{House, answer, modern};
+    use crate::exec::Watch;
+    use crate::http::testing::{House, answer, caller, modern};
 
     /// Alice's call of `sleep`, the next to be listed.
     async fn sleeping(house: &House) -> JoinHandle<Value> {
@@ -127,5 +149,21 @@ mod tests {
         assert_eq!(house.door.stop_call(1).await, Stopped::Gone);
         assert_eq!(running.await.unwrap()["result"]["structuredContent"]["ended"], "cancelled");
         assert_eq!(house.door.stop_call(1).await, Stopped::Unknown);
+    }
+
+    #[tokio::test]
+    async fn only_a_call_that_runs_is_asked_what_it_spends() {
+        let house = House::new();
+        let caller = caller(&house.door.policy(), "alice's key");
+        let list = || house.door.running.list(&caller, "shell_execute", Watch::default());
+        let (waiting, running) = (list(), list());
+        assert_eq!(house.door.calls_now().now_or_never().map(|calls| calls.len()), Some(2), "none has to be waited for");
+        running.call().begin();
+        let calls = house.door.calls_now().await;
+        let states: Vec<_> = calls.iter().map(|call| (call.call, call.state, call.cpu)).collect();
+        assert_eq!(states, [(1, CallState::Waiting, None), (2, CallState::Running, None)]);
+        // The one that runs was asked, and is silent; their ages are of before that.
+        let since = waiting.call().begun.elapsed().saturating_sub(PATIENCE).as_secs_f64();
+        assert!(calls.iter().all(|call| call.age <= since), "{since}: {calls:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! The calls of this moment: whose they are, and a way to end each of them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -35,6 +36,7 @@ pub(super) struct Call {
     pub begun: Instant,
     /// Sees it while it runs.
     pub watch: Watch,
+    runs: AtomicBool,
     why: OnceLock<(Stop, &'static str)>,
     ended: CancellationToken,
 }
@@ -56,6 +58,7 @@ impl Running {
             tool,
             begun: Instant::now(),
             watch,
+            runs: AtomicBool::new(false),
             why: OnceLock::new(),
             ended: CancellationToken::new(),
         });
@@ -84,6 +87,16 @@ impl Running {
 }
 
 impl Call {
+    /// Its turn has come.
+    pub(super) fn begin(&self) {
+        self.runs.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its turn has come.
+    pub(super) fn runs(&self) -> bool {
+        self.runs.load(Ordering::Relaxed)
+    }
+
     /// Ends it, and tells whether nobody had before; `reason` is a word for the record. The first one counts.
     pub(super) fn end(&self, why: Stop, reason: &'static str) -> bool {
         let is_first = self.why.set((why, reason)).is_ok();

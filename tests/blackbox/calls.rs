@@ -52,6 +52,7 @@ fn a_call_that_waits_for_its_turn_is_listed_and_spends_nothing() {
     let seen = calls(&daemon);
     assert_eq!((&seen[1]["cpu"], &seen[1]["command"][1]), (&Value::Null, &second.clone().into()));
     assert!(seen[0]["cpu"].is_number(), "{seen:?}");
+    assert_eq!((&seen[0]["state"], &seen[1]["state"]), (&"running".into(), &"waiting".into()));
     client.cancel(waiting);
     client.cancel(running);
     await_end(&first);

@@ -1,12 +1,12 @@
 //! Calls as a table for a terminal, or as JSON: what an agent wrote moves no cursor there.
 
-use crate::http::CallNow;
+use crate::http::{CallNow, CallState};
 use crate::vocab::escaped;
 
 /// Columns of a command that are shown: a terminal's line has room for them, and `--json` shows the rest.
 const COMMAND: usize = 100;
 
-const HEADS: [&str; 7] = ["CALL", "KEY", "AGE", "CPU", "MEMORY", "PROCESSES", "COMMAND"];
+const HEADS: [&str; 8] = ["CALL", "KEY", "STATE", "AGE", "CPU", "MEMORY", "PROCESSES", "COMMAND"];
 
 /// An array, for programs and, indented, for people.
 pub(super) fn json(calls: &[CallNow]) -> String {
@@ -17,32 +17,40 @@ pub(super) fn json(calls: &[CallNow]) -> String {
 
 /// One line a call.
 pub(super) fn table(calls: &[CallNow]) -> String {
-    let rows: Vec<[String; 7]> = calls.iter().map(row).collect();
+    let rows: Vec<[String; 8]> = calls.iter().map(row).collect();
     let width = |column: usize| {
         let lengths = rows.iter().map(|row| row[column].chars().count());
         lengths.chain([HEADS[column].len()]).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..HEADS.len() - 1).map(width).collect();
-    let line = |cells: [&str; 7]| {
+    let line = |cells: [&str; 8]| {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  "));
-        format!("{}{}\n", padded.collect::<String>(), cells[6])
+        format!("{}{}\n", padded.collect::<String>(), cells[7])
     };
     let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
     std::iter::once(line(HEADS)).chain(rows).collect()
 }
 
-fn row(call: &CallNow) -> [String; 7] {
+fn row(call: &CallNow) -> [String; 8] {
     let unknown = || "-".to_owned();
     let command = call.command.as_ref().map_or_else(unknown, |words| command(words));
     [
         call.call.to_string(),
         call.key.clone(),
+        state(call.state).to_owned(),
         format!("{:.1}s", call.age),
         call.cpu.map_or_else(unknown, |cpu| format!("{cpu:.1}s")),
         call.memory.map_or_else(unknown, |bytes| format!("{} MiB", bytes.div_ceil(1 << 20))),
         call.processes.map_or_else(unknown, |processes| processes.to_string()),
         command,
     ]
+}
+
+fn state(state: CallState) -> &'static str {
+    match state {
+        CallState::Waiting => "waiting",
+        CallState::Running => "running",
+    }
 }
 
 /// The words as a shell's user would write them, as far as they fit.
@@ -64,6 +72,7 @@ mod tests {
         CallNow {
             call: 7,
             key: "alice".to_owned(),
+            state: CallState::Running,
             tool: "shell_execute".to_owned(),
             command: None,
             age: 3.25,
@@ -93,12 +102,19 @@ mod tests {
     fn a_call_is_a_line_in_which_nothing_moves_the_cursor() {
         let words = ["printf", "a b", "", "\u{1b}[2J\n\u{202e}x"].map(str::to_owned);
         let call = CallNow { command: Some(words.to_vec()), ..call() };
-        let waiting =
-            CallNow { call: 12, command: None, cpu: None, memory: None, processes: None, ..call.clone() };
+        let waiting = CallNow {
+            call: 12,
+            state: CallState::Waiting,
+            command: None,
+            cpu: None,
+            memory: None,
+            processes: None,
+            ..call.clone()
+        };
         let printed = [
-            "CALL  KEY    AGE   CPU   MEMORY  PROCESSES  COMMAND",
-            r#"7     alice  3.2s  0.0s  3 MiB   2          printf "a b" "" \u{1b}[2J\n\u{202e}x"#,
-            "12    alice  3.2s  -     -       -          -\n",
+            "CALL  KEY    STATE    AGE   CPU   MEMORY  PROCESSES  COMMAND",
+            r#"7     alice  running  3.2s  0.0s  3 MiB   2          printf "a b" "" \u{1b}[2J\n\u{202e}x"#,
+            "12    alice  waiting  3.2s  -     -       -          -\n",
         ];
         assert_eq!(table(&[call, waiting]), printed.join("\n"));
         assert_eq!(command(&["x".repeat(200)]), "x".repeat(100) + "…");
