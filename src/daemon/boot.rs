@@ -4,6 +4,7 @@
 //! privileges are a thread's own.
 
 use std::io;
+use std::os::unix::net::UnixListener;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -18,6 +19,7 @@ use crate::exec::{Executor, Launched};
 use crate::http::Record;
 use crate::policy::{Account, Host, Server};
 use crate::sandbox::{Identity, Privileged, User, process};
+use crate::vocab::Chain;
 
 /// Serves until told to stop.
 pub fn serve(arguments: &Serve) -> Result<(), Error> {
@@ -35,10 +37,7 @@ fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Re
     let policy = load::sound(&chosen.file)?;
     listen::permitted(policy.access(), &arguments.listen)?;
     let listeners = listen::open(&policy.server().listen, &arguments.listen)?;
-    let control = match (&chosen.welcome, &arguments.control) {
-        (Some(_), None) => None,
-        (_, asked) => control::open(asked.as_deref())?,
-    };
+    let control = control(chosen, arguments)?;
     let started = Started::with(&policy);
     let executor = launch(policy.server())?;
     // After the executor, which hands the lower limit on to commands.
@@ -52,6 +51,17 @@ fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Re
     let reread = chosen.file_to_reread(arguments);
     let booted = Booted { policy, listeners, control, started, reread, executor, confined, record };
     runtime.block_on(booted.serve(chosen.welcome.as_ref()))
+}
+
+/// Where root gives orders. A first look, which nobody set up, does without where it cannot be.
+fn control(chosen: &Chosen, arguments: &Serve) -> Result<Option<UnixListener>, Error> {
+    match control::open(arguments.control.as_deref()) {
+        Err(error) if chosen.welcome.is_some() && arguments.control.is_none() => {
+            tracing::warn!("{}", Chain(&error));
+            Ok(None)
+        }
+        opened => opened,
+    }
 }
 
 fn launch(server: &Server) -> Result<Launched, Error> {

@@ -80,6 +80,14 @@ fn a_look_around_ends_with_its_terminal() {
 }
 
 #[test]
+#[ignore = "needs root; run by .ci/run"]
+fn a_look_around_by_root_takes_orders_too() {
+    let _welcome = Welcome::read();
+    let output = Command::new(binary()).args(["calls", "--json"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "[]\n", "{output:?}");
+}
+
+#[test]
 fn the_default_policy_is_never_silent_under_a_service_manager() {
     let output = Command::new(binary())
         .args(["serve", "--listen", "127.0.0.1:0"])
