@@ -49,7 +49,8 @@ fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Re
     let (required, environment) = (policy.log().required, policy.server().environment.clone());
     let record = Record::new(log::sink(format)?, required, environment).map_err(no_threads)?;
     let reread = chosen.file_to_reread(arguments);
-    let booted = Booted { policy, listeners, control, started, reread, executor, confined, record };
+    let name = chosen.file.source.name.clone();
+    let booted = Booted { policy, name, listeners, control, started, reread, executor, confined, record };
     runtime.block_on(booted.serve(chosen.welcome.as_ref()))
 }
 

@@ -10,7 +10,8 @@ use super::control::SOCKET;
 use super::exit::Exit;
 use super::policy_file::PACKAGED;
 
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("KERNOS_COMMIT"), ")");
+/// What `--version` says.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("KERNOS_COMMIT"), ")");
 
 /// Lets AI agents run commands on this host, over MCP, and never more of them than its owner wrote down
 ///

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::cli::VERSION;
 use super::exit::Error;
 use super::handed::Started;
 use super::reload::Steward;
@@ -29,6 +30,8 @@ const EXECUTOR_ENDS: Duration = Duration::from_secs(5);
 pub struct Booted {
     /// What is served.
     pub policy: Policy,
+    /// What its file is called.
+    pub name: String,
     /// Where.
     pub listeners: Vec<TcpListener>,
     /// Where root gives orders.
@@ -48,7 +51,7 @@ pub struct Booted {
 impl Booted {
     /// Serves until told to stop.
     pub async fn serve(self, welcome: Option<&Welcome>) -> Result<(), Error> {
-        let Self { policy, listeners, control, started, reread, executor, confined, record } = self;
+        let Self { policy, name, listeners, control, started, reread, executor, confined, record } = self;
         let listening = listen::addresses(&listeners)?;
         let mut signals = Signals::install()?;
         let executor = Arc::new(executor.into_async().await.map_err(Error::Executor)?);
@@ -64,7 +67,8 @@ impl Booted {
         });
         warn(&gaps, &listening, &door);
         let places = listening.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        tracing::info!(uid = confined.uid(), executor = executor.pid(), "serving on {places}");
+        let says = start_line(&door.policy(), &name, &listening, control.as_ref());
+        tracing::info!(uid = confined.uid(), executor = executor.pid(), "{says}");
         let turn = Mutex::default();
         let steward = Arc::new(Steward {
             door: Arc::clone(&door),
@@ -108,6 +112,26 @@ fn build() -> Build {
 fn gaps(confined: &Confined) -> Vec<String> {
     let gaps = confined.gaps().into_iter().filter(|gap| !matches!(gap, Gap::SharedUser { .. }));
     gaps.map(|gap| gap.to_string()).collect()
+}
+
+/// What somebody who reads the log wants to know first: what serves, where, under which policy.
+fn start_line(
+    policy: &Policy,
+    name: &str,
+    listening: &[SocketAddr],
+    control: Option<&UnixListener>,
+) -> String {
+    let scheme = if policy.server().tls.is_some() { "https" } else { "http" };
+    let places: Vec<_> = listening.iter().map(|address| format!("{scheme}://{address}")).collect();
+    let control = control.and_then(|control| control.local_addr().ok());
+    let control = control.as_ref().and_then(|address| address.as_pathname());
+    let orders = control.map(|path| format!("orders of root at {}", path.display()));
+    format!(
+        "kernos {VERSION} serving on {}; policy {name}, sha256 {}; {}",
+        places.join(", "),
+        policy.digest(),
+        orders.as_deref().unwrap_or("no orders of root are taken")
+    )
 }
 
 /// Says what an operator must know before the first call comes.

@@ -4,6 +4,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
+use reqwest::Method;
+
+use crate::client::plain;
 use crate::daemon::{Daemon, Finished, Setup, binary};
 
 #[test]
@@ -86,6 +89,25 @@ fn ready_is_told_with_the_address() {
     let daemon = Daemon::start();
     assert!(daemon.address().ip().is_loopback());
     assert_ne!(daemon.address().port(), 0);
+}
+
+#[test]
+fn the_log_begins_with_what_serves_where_and_under_which_policy() {
+    let daemon = Daemon::start();
+    let event = daemon.log.await_event("the start", |event| {
+        event["message"].as_str().is_some_and(|text| text.starts_with("kernos "))
+    });
+    let said = event["message"].as_str().unwrap();
+    let ready = plain(Method::GET, &daemon.url("/ready"), &[]).json();
+    for part in [
+        concat!("kernos ", env!("CARGO_PKG_VERSION"), " (commit "),
+        &format!(" serving on http://{}; ", daemon.address()),
+        &format!("; policy {}, ", daemon.setup().policy_file().display()),
+        &format!(", sha256 {}; ", ready["checks"]["policy"]["digest"].as_str().unwrap()),
+        &format!("; orders of root at {}", daemon.setup().control().display()),
+    ] {
+        assert!(said.contains(part), "nothing of {part:?} in {said:?}");
+    }
 }
 
 #[test]

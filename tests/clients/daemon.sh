@@ -58,7 +58,7 @@ start_kernos() {
     "$1" serve --config "$place/kernos.toml" 2>"$place/log" &
     daemon=$!
     for _ in $(seq 200); do
-        url=$(sed -nE 's|.*serving on ([0-9.]+:[0-9]+).*|http://\1/mcp|p' "$place/log" | head -n 1)
+        url=$(sed -nE 's|.*serving on http://([0-9.]+:[0-9]+).*|http://\1/mcp|p' "$place/log" | head -n 1)
         [[ -z $url ]] || return 0
         kill -0 "$daemon" 2>/dev/null || break
         sleep 0.05
