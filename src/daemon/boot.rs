@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 
 use super::cli::Serve;
-use super::exit::Error;
+use super::exit::{Error, Exit};
 use super::handed::Started;
 use super::host::{self, ThisHost};
 use super::load::{self, Chosen};
@@ -17,12 +17,12 @@ use super::service::Booted;
 use super::{control, listen, log};
 use crate::exec::{Executor, Launched};
 use crate::http::Record;
-use crate::policy::{Account, Host, Server};
+use crate::policy::{Account, Diagnostic, Host, Server};
 use crate::sandbox::{Identity, Privileged, User, process};
-use crate::vocab::Chain;
+use crate::vocab::{Chain, escaped};
 
 /// Serves until told to stop.
-pub fn serve(arguments: &Serve) -> Result<(), Error> {
+pub fn serve(arguments: &Serve) -> Result<Exit, Error> {
     let provisional = log::provisional();
     let chosen = load::choose(arguments)?;
     let ended = boot(arguments, &chosen, provisional);
@@ -32,9 +32,11 @@ pub fn serve(arguments: &Serve) -> Result<(), Error> {
     ended
 }
 
-fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Result<(), Error> {
+fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Result<Exit, Error> {
     let privileged = Privileged::at_start();
-    let policy = load::sound(&chosen.file)?;
+    let (policy, warnings) = load::sound(&chosen.file)?;
+    let format = log::start(policy.log(), provisional)?;
+    warn(&warnings);
     listen::permitted(policy.access(), &arguments.listen)?;
     let listeners = listen::open(&policy.server().listen, &arguments.listen)?;
     let control = control(chosen, arguments)?;
@@ -45,13 +47,27 @@ fn boot(arguments: &Serve, chosen: &Chosen, provisional: log::Provisional) -> Re
     let confined = privileged.confine(daemon(policy.server()).as_ref()).map_err(Error::Confine)?;
     let runtime = runtime()?;
     confined.verify().map_err(Error::Confine)?;
-    let format = log::start(policy.log(), provisional)?;
     let (required, environment) = (policy.log().required, policy.server().environment.clone());
     let record = Record::new(log::sink(format)?, required, environment).map_err(no_threads)?;
     let reread = chosen.file_to_reread(arguments);
     let name = chosen.file.source.name.clone();
     let booted = Booted { policy, name, listeners, control, started, reread, executor, confined, record };
-    runtime.block_on(booted.serve(chosen.welcome.as_ref()))
+    let served = runtime.block_on(booted.serve(chosen.welcome.as_ref()));
+    Ok(served.map_or_else(|error| fatal(&error), |()| Exit::Done))
+}
+
+/// Tells the log what the policy says less than one could believe. `kernos check` shows the lines that are meant.
+fn warn(warnings: &[Diagnostic]) {
+    for Diagnostic { file, line, column, message, remedy, .. } in warnings {
+        let remedy = remedy.as_ref().map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+        tracing::warn!("{}", escaped(&format!("{file}:{line}:{column}: {message}{remedy}")));
+    }
+}
+
+/// Tells the log, where all that happened since stands, what ended kernos.
+fn fatal(error: &Error) -> Exit {
+    tracing::error!("{}", Chain(error));
+    error.exit()
 }
 
 /// Where root gives orders. A first look, which nobody set up, does without where it cannot be.

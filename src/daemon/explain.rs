@@ -22,6 +22,8 @@ struct Explanation {
     verdict: Verdict,
     /// The codes of what the policy says and the kernel does not hold.
     not_held: Vec<&'static str>,
+    /// How many warnings `kernos check` has for the policy.
+    warnings: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,15 +60,15 @@ struct Limits {
 
 /// Explains and prints. Refused is no failure of kernos, and still tells a script so: 77.
 pub fn run(arguments: &Explain) -> Result<ExitCode, Error> {
-    let policy = load::sound(&policy_file::read(&arguments.config)?)?;
-    let explanation = Explanation::of(&policy, arguments)?;
+    let (policy, warnings) = load::sound(&policy_file::read(&arguments.config)?)?;
+    let explanation = Explanation::of(&policy, warnings.len(), arguments)?;
     let text = if arguments.json { explanation.json() } else { explanation.to_string() };
     print(&text)?;
     Ok(if explanation.allowed { Exit::Done } else { Exit::Permission }.into())
 }
 
 impl Explanation {
-    fn of(policy: &Policy, arguments: &Explain) -> Result<Self, Error> {
+    fn of(policy: &Policy, warnings: usize, arguments: &Explain) -> Result<Self, Error> {
         let access = policy.access();
         let principal = access.principal(&arguments.key).ok_or_else(|| unknown(access, &arguments.key))?;
         let verdict = Verdict::of(principal, arguments);
@@ -76,6 +78,7 @@ impl Explanation {
             profile: principal.grant().profile().to_owned(),
             verdict,
             not_held: policy.gaps().iter().map(|gap| gap.code).collect(),
+            warnings,
         })
     }
 
@@ -166,10 +169,10 @@ fn unknown(access: &Access, name: &str) -> Error {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, profile, .. } = self;
+        let Self { key, profile, warnings, .. } = self;
         match &self.verdict {
             Verdict::Refused { reason, .. } => {
-                writeln!(f, "refused for `{key}` (profile `{profile}`)\n  {reason}")
+                writeln!(f, "refused for `{key}` (profile `{profile}`)\n  {reason}")?;
             }
             Verdict::Allowed { directory, stages, roots, limits } => {
                 writeln!(f, "allowed for `{key}` (profile `{profile}`)")?;
@@ -179,15 +182,16 @@ impl fmt::Display for Explanation {
                     .iter()
                     .try_for_each(|root| writeln!(f, "  root {} {} ({})", root.name, root.path, root.mode))?;
                 writeln!(f, "{limits}")?;
-                match &*self.not_held {
-                    [] => Ok(()),
-                    codes => writeln!(
-                        f,
-                        "  not held by the kernel: {} (`kernos check` says more)",
-                        codes.join(", ")
-                    ),
+                if !self.not_held.is_empty() {
+                    let codes = self.not_held.join(", ");
+                    writeln!(f, "  not held by the kernel: {codes} (`kernos check` says more)")?;
                 }
             }
+        }
+        match warnings {
+            0 => Ok(()),
+            1 => writeln!(f, "  1 warning about the policy: see `kernos check`"),
+            many => writeln!(f, "  {many} warnings about the policy: see `kernos check`"),
         }
     }
 }
@@ -246,7 +250,7 @@ profile = "dev"
             json: false,
             words: words.iter().map(|&word| word.to_owned()).collect(),
         };
-        let explanation = Explanation::of(&policy(&format!("{FRAME}{RULES}")), &arguments);
+        let explanation = Explanation::of(&policy(&format!("{FRAME}{RULES}")), 2, &arguments);
         explanation.map(|explanation| explanation.to_string()).map_err(|error| error.to_string())
     }
 

@@ -55,14 +55,17 @@ pub fn compile(file: &PolicyFile, host: &dyn Host) -> Compiled {
     compiled
 }
 
-/// The policy of a file; prints on standard error what is wrong with it, and fails if that is an error.
-pub fn sound(file: &PolicyFile) -> Result<Policy, Error> {
+/// The policy of a file, with its warnings; where it has mistakes, prints all of both on standard error and fails.
+pub fn sound(file: &PolicyFile) -> Result<(Policy, Vec<Diagnostic>), Error> {
     let Compiled { policy, diagnostics } = compile(file, &ThisHost);
+    if let Some(policy) = policy {
+        return Ok((policy, diagnostics));
+    }
     for diagnostic in &diagnostics {
         tell(&diagnostic.to_string());
     }
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-    policy.ok_or_else(|| Error::Unsound { name: file.source.name.clone(), errors })
+    Err(Error::Unsound { name: file.source.name.clone(), errors })
 }
 
 /// What is not held, one sentence each: the policy's own gaps, and those of this process.

@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, Error> {
     let done = match command {
-        Command::Serve(arguments) => boot::serve(&arguments),
+        Command::Serve(arguments) => return boot::serve(&arguments).map(Into::into),
         Command::Executor => return Ok(executor::main(Privileged::at_start())),
         Command::Reload(arguments) => return control::reload(&arguments).map(Into::into),
         Command::Calls(arguments) => return control::calls(&arguments).map(Into::into),

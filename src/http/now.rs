@@ -157,7 +157,11 @@ mod tests {
         let caller = caller(&house.door.policy(), "alice's key");
         let list = || house.door.running.list(&caller, "shell_execute", Watch::default());
         let (waiting, running) = (list(), list());
-        assert_eq!(house.door.calls_now().now_or_never().map(|calls| calls.len()), Some(2), "none has to be waited for");
+        assert_eq!(
+            house.door.calls_now().now_or_never().map(|calls| calls.len()),
+            Some(2),
+            "none has to be waited for"
+        );
         running.call().begin();
         let calls = house.door.calls_now().await;
         let states: Vec<_> = calls.iter().map(|call| (call.call, call.state, call.cpu)).collect();

@@ -4,10 +4,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use reqwest::Method;
+use serde_json::Value;
 
 use crate::client::plain;
 use crate::daemon::{Daemon, Finished, Setup, binary};
+use crate::policy::digest;
 
 #[test]
 fn every_mistake_in_a_policy_is_told_at_once() {
@@ -108,6 +112,37 @@ fn the_log_begins_with_what_serves_where_and_under_which_policy() {
     ] {
         assert!(said.contains(part), "nothing of {part:?} in {said:?}");
     }
+}
+
+fn with_an_expired_key() -> Setup {
+    let key = format!("[key.old]\nsha256 = \"{}\"\nprofile = \"dev\"\n", digest("old"));
+    Setup::new().append(&key).append("expires = 2001-01-01\n")
+}
+
+#[test]
+fn what_the_policy_means_less_than_one_could_believe_and_the_end_are_in_the_format_of_the_log() {
+    let mut daemon = with_an_expired_key().start();
+    let says = |event: &Value, level: &str, text: &str| {
+        event["level"] == level && event["message"].as_str().is_some_and(|message| message.contains(text))
+    };
+    daemon.log.await_event("the warning", |event| says(event, "WARN", "[key.old] has expired"));
+    kill(Pid::from_raw(daemon.executor()), Signal::SIGKILL).unwrap();
+    assert_eq!(daemon.await_exit().code(), Some(70));
+    daemon.log.await_event("the end", |event| says(event, "ERROR", "the executor has ended"));
+    let lines = daemon.log.whole().lines().count();
+    assert_eq!(daemon.log.events().len(), lines, "every line is JSON:\n{}", daemon.log.whole());
+}
+
+#[test]
+fn of_warnings_explain_tells_how_many() {
+    let setup = with_an_expired_key();
+    setup.write_policy();
+    let mut explain = Command::new(binary());
+    explain.arg("explain").arg("--config").arg(setup.policy_file()).args(["--key", "alice", "--", "true"]);
+    let output = explain.output().unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(" about the policy: see `kernos check`\n") && !said.contains("key.old"), "{said}");
 }
 
 #[test]

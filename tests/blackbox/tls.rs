@@ -60,7 +60,9 @@ fn both_eras_are_served_and_their_streams_and_large_answers() {
     let (setup, certificate) = certified();
     let daemon = setup.start();
     let place = format!(" serving on https://{}; ", daemon.address());
-    daemon.log.await_event("the start", |event| event["message"].as_str().is_some_and(|text| text.contains(&place)));
+    daemon.log.await_event("the start", |event| {
+        event["message"].as_str().is_some_and(|text| text.contains(&place))
+    });
     for era in ERAS {
         let mut client = client(&daemon, era, ALICE, &certificate);
         if era == Era::Legacy {
