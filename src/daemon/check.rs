@@ -51,8 +51,8 @@ pub fn run(arguments: &Check) -> ExitCode {
 
 impl Report {
     fn of(arguments: &Check) -> Self {
-        let file = arguments.file.display().to_string();
-        match policy_file::examine(&arguments.file) {
+        let file = arguments.path().display().to_string();
+        match policy_file::examine(arguments.path()) {
             Ok((found, None)) => Self::compiled(file, load::compile(&found, &ThisHost)),
             Ok((found, Some(distrusted))) => Self {
                 verdict: Verdict::Unsound,
@@ -165,7 +165,7 @@ mod tests {
         let file = place.path().join("kernos.toml");
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        Report::of(&Check { file, json: false })
+        Report::of(&Check { file, config: None, json: false })
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn of_a_file_that_is_not_there_nothing_can_be_said() {
-        let report = Report::of(&Check { file: "/nowhere/kernos.toml".into(), json: false });
+        let report = Report::of(&Check { file: "/nowhere/kernos.toml".into(), config: None, json: false });
         assert_eq!(report.verdict, Verdict::Unknown);
         assert!(report.text().ends_with("/nowhere/kernos.toml: it cannot be said whether it is sound\n"));
     }

@@ -1,7 +1,7 @@
 //! The command line of kernos itself: what can be asked of the binary, and the help that it prints.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -31,15 +31,23 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   kernos                                  try it: a policy, a directory and a key made for this run
-  kernos serve --config kernos.toml       serve a policy of your own
-  kernos policy default > kernos.toml     begin one
+  kernos policy default > kernos.toml     begin a policy of your own
   kernos key new alice >> kernos.toml     let somebody in; the key is shown once
+  mkdir -p /tmp/kernos-work               the directory of its commands
   kernos check kernos.toml                find every mistake in it
-  kernos explain --config kernos.toml --key alice -- git log
+  kernos explain --config kernos.toml --key alice -- ls -la
                                           say whether alice may do this, and why
+  kernos serve --config kernos.toml       serve it
 
-Exit codes: 0 done, 64 wrong usage, 69 no daemon answers, 70 a fault of kernos, 71 the system refused, 77 no permission,
-78 a wrong configuration.";
+Exit codes:
+  0   done
+  64  wrong usage
+  69  no daemon answers
+  70  a fault of kernos
+  71  the system refused
+  77  no permission
+  78  a wrong configuration
+`kernos check` has codes of its own.";
 
 /// What can be asked of kernos.
 #[derive(Debug, Subcommand)]
@@ -88,7 +96,8 @@ pub enum Command {
     /// Nothing is run. Prints each rule that decided, with its line in the file; for a line that is allowed also the
     /// programs, the directory and the limits. The words are those that the agent would read.
     ///
-    /// Exits with 0 if the line is allowed and 77 if it is refused.
+    /// Exits with 0 if the line is allowed, 77 if it is refused, because the key has expired too, 64 if there is no such
+    /// key, and 78 if the policy is unsound or not there.
     Explain(Explain),
     /// Make keys, and the digests that stand for them in a policy
     Key {
@@ -183,6 +192,7 @@ Examples:
 #[command(after_long_help = STOP_EXAMPLES)]
 pub struct Stop {
     /// The number of the call, as `kernos calls` shows it
+    #[arg(value_parser = call_number)]
     pub call: u64,
     /// Where the daemon takes orders
     #[arg(long, value_name = "SOCKET", default_value = SOCKET, value_hint = ValueHint::FilePath)]
@@ -193,6 +203,10 @@ const STOP_EXAMPLES: &str = "\
 Examples:
   kernos stop 17";
 
+fn call_number(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "a call has a whole number, such as 17: `kernos calls` shows it under CALL")
+}
+
 /// The arguments of `check`.
 #[derive(Args, Debug)]
 #[command(after_long_help = CHECK_EXAMPLES)]
@@ -200,6 +214,9 @@ pub struct Check {
     /// The policy file
     #[arg(value_name = "FILE", default_value = PACKAGED, value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
+    /// The same, as the other commands call it.
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "file")]
+    pub config: Option<PathBuf>,
     /// Print one JSON object in place of text
     #[arg(long)]
     pub json: bool,
@@ -216,7 +233,7 @@ Examples:
 #[command(after_long_help = EXPLAIN_EXAMPLES)]
 pub struct Explain {
     /// The policy file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", default_value = PACKAGED, value_hint = ValueHint::FilePath)]
     pub config: PathBuf,
     /// Whose call it is: a key's name in the policy, not the key itself
     #[arg(long, value_name = "NAME")]
@@ -234,7 +251,7 @@ pub struct Explain {
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
-  kernos explain --config kernos.toml --key alice -- ls -la
+  kernos explain --key alice -- ls -la
   kernos explain --config kernos.toml --key alice --directory /srv/work -- git -c core.pager=x log
   kernos explain --config kernos.toml --key ci -- cat notes.txt '|' wc -l";
 
@@ -318,6 +335,13 @@ Examples:
   kernos tools
   kernos tools --json | jq '.[].name'";
 
+impl Check {
+    /// The file to check, whichever way it was named.
+    pub fn path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(&self.file)
+    }
+}
+
 impl Cli {
     /// Reads the arguments; where they are wrong, or ask for help, prints what clap has to say and how to end.
     pub fn read() -> Result<Self, Exit> {
@@ -370,6 +394,28 @@ mod tests {
         };
         assert_eq!(explain.words, ["ls", "--json", "|", "wc"]);
         assert!(!explain.json);
+    }
+
+    #[test]
+    fn the_file_to_check_is_named_in_either_way_and_once() {
+        let file = |words: &[&str]| match read(words) {
+            Command::Check(check) => check.path().to_owned(),
+            other => panic!("it must check: {other:?}"),
+        };
+        assert_eq!(file(&["check", "k.toml"]), PathBuf::from("k.toml"));
+        assert_eq!(file(&["check", "--config", "k.toml"]), PathBuf::from("k.toml"));
+        assert_eq!(file(&["check"]), PathBuf::from(PACKAGED));
+        assert!(Cli::try_parse_from(["kernos", "check", "a.toml", "--config", "b.toml"]).is_err());
+        let Command::Explain(explain) = read(&["explain", "--key", "alice", "--", "ls"]) else {
+            panic!("it must explain")
+        };
+        assert_eq!(explain.config, PathBuf::from(PACKAGED));
+    }
+
+    #[test]
+    fn what_is_no_number_of_a_call_is_told_what_one_looks_like() {
+        let error = Cli::try_parse_from(["kernos", "stop", "abc"]).unwrap_err().to_string();
+        assert!(error.contains("such as 17: `kernos calls` shows it"), "{error}");
     }
 
     #[test]

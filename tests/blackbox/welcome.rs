@@ -100,6 +100,32 @@ fn the_default_policy_is_never_silent_under_a_service_manager() {
 }
 
 #[test]
+fn the_examples_of_the_help_work_one_after_another_as_they_are_written() {
+    let help = Command::new(binary()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let examples = help.split_once("Examples:\n").and_then(|(_, rest)| rest.split_once("\n\n")).unwrap().0;
+    let commands = examples.lines().filter(|line| !line.starts_with("    "));
+    let commands = commands.filter_map(|line| line.trim().split("   ").next());
+    // The first and the last serve, and would do so for ever.
+    let ends = |line: &&str| !line.starts_with("kernos serve") && *line != "kernos";
+    let script: Vec<_> = commands.filter(ends).collect();
+    assert!(script.iter().any(|line| line.contains("kernos explain")), "{examples}");
+    let home = TempDir::with_prefix("kernos-home-").unwrap();
+    let made = !std::path::Path::new("/tmp/kernos-work").exists();
+    let function = format!("set -e; umask 022; kernos() {{ '{}' \"$@\"; }}\n", binary().display());
+    let output = Command::new("sh")
+        .args(["-c", &(function + &script.join("\n"))])
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    if made {
+        let _ = std::fs::remove_dir("/tmp/kernos-work");
+    }
+    assert!(output.status.success(), "{script:?}: {output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("allowed for `alice`"), "{output:?}");
+}
+
+#[test]
 fn the_default_policy_is_sound() {
     let output = Command::new(binary()).args(["policy", "default"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
