@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -71,7 +72,11 @@ impl Explanation {
     fn of(policy: &Policy, warnings: usize, arguments: &Explain) -> Result<Self, Error> {
         let access = policy.access();
         let principal = access.principal(&arguments.key).ok_or_else(|| unknown(access, &arguments.key))?;
-        let verdict = Verdict::of(principal, arguments);
+        let key = access.keys().iter().find(|key| key.name() == principal.name());
+        let verdict = match key {
+            Some(key) if key.has_ended(SystemTime::now()) => Verdict::expired(),
+            _ => Verdict::of(principal, arguments),
+        };
         Ok(Self {
             allowed: matches!(verdict, Verdict::Allowed { .. }),
             key: principal.name().to_owned(),
@@ -89,6 +94,11 @@ impl Explanation {
 }
 
 impl Verdict {
+    fn expired() -> Self {
+        let reason = "the key has expired: kernos answers 401, whatever it asks".to_owned();
+        Self::Refused { reason, code: "expired", rule: None, word: None }
+    }
+
     fn of(principal: &Principal, arguments: &Explain) -> Self {
         let refused = |reason, code, rule, word| Self::Refused { reason, code, rule, word };
         let grant = principal.grant();
@@ -238,6 +248,10 @@ operands = "path"
 tools = ["shell_execute"]
 commands = ["make", "timeout", "cat"]
 roots = { work = "rw", tmp = "ro" }
+[key.carol]
+sha256 = "0000000000000000000000000000000000000000000000000000000000000002"
+profile = "dev"
+expires = 2001-01-01
 [anonymous]
 profile = "dev"
 "#;
@@ -269,8 +283,17 @@ profile = "dev"
     fn whoever_comes_without_a_key_is_named_too() {
         assert_eq!(
             explained("bob", &["cat"]).unwrap_err(),
-            "the policy has no key `bob`; it has alice, anonymous"
+            "the policy has no key `bob`; it has alice, carol, anonymous"
         );
         assert!(explained("anonymous", &["cat"]).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_has_expired_is_refused_whatever_the_policy_grants_it() {
+        assert_eq!(
+            explained("carol", &["cat"]).unwrap(),
+            "refused for `carol` (profile `dev`)\n  the key has expired: kernos answers 401, whatever it asks\n  \
+             2 warnings about the policy: see `kernos check`\n"
+        );
     }
 }

@@ -132,6 +132,11 @@ impl Key {
         self.principal.name()
     }
 
+    /// Whether it lets in nobody any more.
+    pub fn has_ended(&self, now: SystemTime) -> bool {
+        self.digests.iter().all(|digest| self.has_expired(digest, now))
+    }
+
     fn has_expired(&self, digest: &Digest, now: SystemTime) -> bool {
         [self.expires, digest.until].into_iter().flatten().any(|end| end <= now)
     }
