@@ -34,7 +34,7 @@ use self::cli::{Cli, Command, Key, PolicyText};
 use self::exit::{Error, Exit};
 use crate::exec::executor;
 use crate::policy;
-use crate::sandbox::Privileged;
+use crate::sandbox::{Privileged, process};
 use crate::vocab::Chain;
 
 /// Does what the arguments say.
@@ -53,7 +53,11 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Error> {
     let done = match command {
         Command::Serve(arguments) => return boot::serve(&arguments).map(Into::into),
-        Command::Executor => return Ok(executor::main(Privileged::at_start())),
+        Command::Executor => {
+            // It works under any name.
+            let _ = process::call_it(c"kernos-executor");
+            return Ok(executor::main(Privileged::at_start()));
+        }
         Command::Reload(arguments) => return control::reload(&arguments).map(Into::into),
         Command::Calls(arguments) => return control::calls(&arguments).map(Into::into),
         Command::Stop(arguments) => return control::stop(&arguments).map(Into::into),

@@ -1,5 +1,7 @@
 //! Attributes of a process that the daemon and the executor both set, without `unsafe` at their places of use.
 
+use std::ffi::CStr;
+
 use nix::sys::prctl;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -15,6 +17,11 @@ pub fn adopt_orphans() -> Result<(), Error> {
 /// [`super::Privileged::confine`] does it too; a process that calls execve(2) has to do it again.
 pub fn hide() -> Result<(), Error> {
     prctl::set_dumpable(false).map_err(|source| Error::Prctl { attribute: "dumpable", source })
+}
+
+/// What ps(1) and pgrep(1) call this process. Started by way of /proc/self/exe it would be `exe`.
+pub fn call_it(name: &CStr) -> Result<(), Error> {
+    prctl::set_name(name).map_err(|source| Error::Prctl { attribute: "name", source })
 }
 
 /// Lets this process open as many descriptors as it may at all.

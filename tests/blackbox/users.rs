@@ -15,6 +15,8 @@ const ATTACK: &str = include_str!("attack.py");
 fn daemon_and_executor_are_two_processes() {
     let daemon = Daemon::start();
     assert_ne!(daemon.executor(), daemon.pid());
+    let name = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    assert_eq!((&*name(daemon.pid()), &*name(daemon.executor())), ("kernos\n", "kernos-executor\n"));
     assert_eq!(daemon.client().run(&["true"]).status(), 0);
 }
 
