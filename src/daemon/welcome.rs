@@ -3,21 +3,28 @@
 //! Not for a service: under systemd and beside `--config` it is never used.
 
 use std::fmt::{self, Write as _};
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid, chown, mkdtemp};
 use serde_json::json;
 
 use super::exit::Error;
-use super::key;
+use super::{key, tell};
 use crate::policy::{self, Source};
 use crate::vocab::{AbsPath, Secret};
 
 /// The path in the default policy that a run puts its own directory in place of.
 const ROOT: &str = "/tmp/kernos-work";
 
-/// The uid and gid of `run_as` in the default policy: who owns the directory when kernos is started as root.
+/// `user` of the default policy: who owns the directory when kernos is started as root, and so may remove it from
+/// /tmp in the end.
+const USER: u32 = 60901;
+
+/// The gid of `run_as` in the default policy: who writes in it then.
 const RUN_AS: u32 = 60902;
 
 /// The revision of MCP that the printed `curl` line speaks: it needs no session.
@@ -37,7 +44,9 @@ impl Welcome {
             |source: nix::Error| Error::System { doing: "make a directory in /tmp", source: source.into() };
         let directory = mkdtemp("/tmp/kernos-XXXXXX").map_err(failed)?;
         if Uid::effective().is_root() {
-            chown(&directory, Some(Uid::from_raw(RUN_AS)), Some(Gid::from_raw(RUN_AS))).map_err(failed)?;
+            chown(&directory, Some(Uid::from_raw(USER)), Some(Gid::from_raw(RUN_AS))).map_err(failed)?;
+            fs::set_permissions(&directory, Permissions::from_mode(0o770))
+                .map_err(|source| Error::System { doing: "make a directory in /tmp", source })?;
         }
         Ok(Self { key: key::generate()?, directory: absolute(&directory)? })
     }
@@ -52,10 +61,17 @@ impl Welcome {
         }
     }
 
-    /// Removes the directory again, with nothing in it: when the start has failed.
+    /// Removes the directory again; with something in it, it stays, and that is told.
     pub fn remove(&self) {
-        // What cannot be removed is left to whoever clears /tmp.
-        let _ = std::fs::remove_dir(&self.directory);
+        let Err(error) = fs::remove_dir(&self.directory) else { return };
+        let directory = &self.directory;
+        match error.kind() {
+            ErrorKind::NotFound => {}
+            ErrorKind::DirectoryNotEmpty => tell(&format!(
+                "kernos: what commands wrote stays in {directory}: remove it when it is no longer needed\n"
+            )),
+            _ => tell(&format!("kernos: {directory} stays, it cannot be removed: {error}\n")),
+        }
     }
 
     /// What to tell whoever started this: where it listens, the key, and how to use both.
@@ -156,6 +172,7 @@ mod tests {
         let table: toml::Table = policy.text.parse().unwrap();
         assert_eq!(table["root"]["work"]["path"].as_str(), Some("/tmp/kernos-abc"));
         assert_eq!(table["key"]["me"]["sha256"].as_str(), Some(&*key::digest(&Secret::new("kernos_KEY"))));
+        assert_eq!(table["server"]["user"].as_integer(), Some(USER.into()));
         assert_eq!(table["server"]["run_as"].as_integer(), Some(RUN_AS.into()));
         assert!(!policy.text.contains("kernos_KEY"));
     }
@@ -192,11 +209,16 @@ mod tests {
 
     #[test]
     fn the_directory_is_private() {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        use std::os::unix::fs::MetadataExt;
         let welcome = Welcome::prepare().unwrap();
-        let metadata = std::fs::metadata(&welcome.directory).unwrap();
-        let owner = if Uid::effective().is_root() { RUN_AS } else { Uid::effective().as_raw() };
-        assert_eq!((metadata.permissions().mode() & 0o777, metadata.uid()), (0o700, owner));
-        std::fs::remove_dir(&welcome.directory).unwrap();
+        let metadata = fs::metadata(&welcome.directory).unwrap();
+        let (mode, uid) = (metadata.permissions().mode() & 0o777, metadata.uid());
+        if Uid::effective().is_root() {
+            assert_eq!((mode, uid, metadata.gid()), (0o770, USER, RUN_AS));
+        } else {
+            assert_eq!((mode, uid), (0o700, Uid::effective().as_raw()));
+        }
+        welcome.remove();
+        assert!(!fs::exists(&welcome.directory).unwrap());
     }
 }

@@ -1,6 +1,8 @@
 //! The first command on a fresh clone: no policy, no arguments.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -14,7 +16,7 @@ struct Welcome {
     child: Child,
     printed: Vec<String>,
     /// Held open: what it prints later must have somewhere to go.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
     _home: TempDir,
 }
 
@@ -44,7 +46,13 @@ impl Welcome {
                 break;
             }
         }
-        Self { child, printed, _output: output, _home: home }
+        Self { child, printed, output, _home: home }
+    }
+
+    /// Where its commands may write.
+    fn directory(&self) -> PathBuf {
+        let line = self.printed.iter().find(|line| line.starts_with("Directory that commands may use:"));
+        line.and_then(|line| line.rsplit_once(' ')).expect("it is printed").1.into()
     }
 
     /// The command to paste, joined as a shell would read it.
@@ -77,6 +85,21 @@ fn a_look_around_ends_with_its_terminal() {
     let mut welcome = Welcome::read();
     kill(Pid::from_raw(welcome.child.id().cast_signed()), Signal::SIGHUP).unwrap();
     assert_eq!(welcome.child.wait().unwrap().code(), Some(0));
+    assert!(!welcome.directory().exists(), "nothing is in it");
+}
+
+#[test]
+fn what_was_written_in_a_look_around_stays_and_is_told_of() {
+    let mut welcome = Welcome::read();
+    let directory = welcome.directory();
+    fs::write(directory.join("notes.txt"), "precious").unwrap();
+    kill(Pid::from_raw(welcome.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(welcome.child.wait().unwrap().code(), Some(0));
+    let mut said = String::new();
+    welcome.output.read_to_string(&mut said).unwrap();
+    assert!(said.contains(&format!("stays in {}:", directory.display())), "{said}");
+    assert_eq!(fs::read_to_string(directory.join("notes.txt")).unwrap(), "precious");
+    fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
@@ -111,7 +134,7 @@ fn the_examples_of_the_help_work_one_after_another_as_they_are_written() {
     let script: Vec<_> = commands.filter(ends).collect();
     assert!(script.iter().any(|line| line.contains("kernos explain")), "{examples}");
     let home = TempDir::with_prefix("kernos-home-").unwrap();
-    let made = !std::path::Path::new("/tmp/kernos-work").exists();
+    let made = !Path::new("/tmp/kernos-work").exists();
     let function = format!("set -e; umask 022; kernos() {{ '{}' \"$@\"; }}\n", binary().display());
     let output = Command::new("sh")
         .args(["-c", &(function + &script.join("\n"))])
@@ -119,7 +142,7 @@ fn the_examples_of_the_help_work_one_after_another_as_they_are_written() {
         .output()
         .unwrap();
     if made {
-        let _ = std::fs::remove_dir("/tmp/kernos-work");
+        let _ = fs::remove_dir("/tmp/kernos-work");
     }
     assert!(output.status.success(), "{script:?}: {output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("allowed for `alice`"), "{output:?}");
