@@ -5,6 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::Parser;
+use kernos::daemon::cli::{self, Cli};
+
 /// Every Markdown file of the repository that is written by hand.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -245,4 +248,23 @@ fn the_entry_for_the_registry_is_of_this_version_and_has_what_its_schema_asks() 
     let header = &remote["headers"][0];
     assert_eq!((&header["name"], &header["value"]), (&"Authorization".into(), &"Bearer {key}".into()));
     assert_eq!(header["variables"]["key"]["isSecret"], true);
+}
+
+#[test]
+fn the_unit_of_systemd_calls_kernos_in_words_that_it_knows_and_where_it_listens() {
+    let unit = read("packaging/kernos.service");
+    let setting = |name: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("no {name}="))
+    };
+    // With its full privileges (+): that of root to read the policy.
+    let reload = setting("ExecReload").strip_prefix('+').expect("it is for root");
+    let asked = |line: &str| Cli::try_parse_from(line.split_whitespace()).unwrap().asked();
+    let (cli::Command::Serve(serve), cli::Command::Reload(reload)) = (asked(setting("ExecStart")), asked(reload))
+    else {
+        panic!("it serves and reloads")
+    };
+    assert_eq!(serve.config.as_deref(), Some(Path::new("/etc/kernos/kernos.toml")));
+    assert_eq!((serve.control, reload.config), (None, None), "both have defaults, and the same");
+    assert_eq!(reload.control, Path::new("/run").join(setting("RuntimeDirectory")).join("control"));
 }

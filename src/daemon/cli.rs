@@ -167,7 +167,7 @@ pub struct Reload {
 const RELOAD_EXAMPLES: &str = "\
 Examples:
   kernos check && kernos reload
-  systemctl reload kernos                 the same, for the packaged service
+  systemctl reload kernos                 the same, for a service as packaging/kernos.service describes it
   kernos reload --config kernos.toml --control /run/kernos-test/control";
 
 /// The arguments of `calls`.

@@ -93,6 +93,13 @@ impl Setup {
         self
     }
 
+    /// Starts it with these capabilities alone, written as for setpriv(1), as a unit of systemd may.
+    pub fn capabilities(mut self, kept: &str) -> Self {
+        let words = ["setpriv", "--no-new-privs", "--bounding-set"].map(str::to_owned);
+        self.starter = words.into_iter().chain([format!("-all,{kept}")]).collect();
+        self
+    }
+
     /// Starts it as systemd does when somebody knocks at a socket that systemd listens at.
     pub fn activated(mut self) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());

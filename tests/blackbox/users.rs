@@ -40,6 +40,17 @@ fn each_process_has_a_user_of_its_own_and_nothing_else() {
 }
 
 #[test]
+#[ignore = "needs root and setpriv; run by .ci/run"]
+fn the_capabilities_of_the_unit_are_enough_to_start_as_root_and_are_given_up() {
+    let unit = include_str!("../../packaging/kernos.service");
+    let listed = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    let kept: Vec<_> = listed.split(' ').map(|name| name.replace("CAP_", "+").to_ascii_lowercase()).collect();
+    let daemon = Setup::new().capabilities(&kept.join(",")).start();
+    assert_eq!(daemon.client().run(&["id", "-u"]).stdout(), format!("{COMMAND_USER}\n"));
+    assert_eq!(daemon.reload().status.code(), Some(0));
+}
+
+#[test]
 #[ignore = "needs root and python3; run by .ci/run"]
 fn a_command_can_do_nothing_to_the_daemon() {
     let daemon = Setup::new()
