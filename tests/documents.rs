@@ -260,11 +260,42 @@ fn the_unit_of_systemd_calls_kernos_in_words_that_it_knows_and_where_it_listens(
     // With its full privileges (+): that of root to read the policy.
     let reload = setting("ExecReload").strip_prefix('+').expect("it is for root");
     let asked = |line: &str| Cli::try_parse_from(line.split_whitespace()).unwrap().asked();
-    let (cli::Command::Serve(serve), cli::Command::Reload(reload)) = (asked(setting("ExecStart")), asked(reload))
+    let (cli::Command::Serve(serve), cli::Command::Reload(reload)) =
+        (asked(setting("ExecStart")), asked(reload))
     else {
         panic!("it serves and reloads")
     };
     assert_eq!(serve.config.as_deref(), Some(Path::new("/etc/kernos/kernos.toml")));
     assert_eq!((serve.control, reload.config), (None, None), "both have defaults, and the same");
     assert_eq!(reload.control, Path::new("/run").join(setting("RuntimeDirectory")).join("control"));
+}
+
+/// Done with places of the test's own, and with numbers in place of users who may not be there.
+#[test]
+fn the_policy_that_the_readme_installs_is_sound_and_fits_what_it_makes() {
+    let readme = read("README.md");
+    let section = readme.split_once("## On a host\n").expect("the README has that section").1;
+    let place = tempfile::tempdir().unwrap();
+    let (work, file) = (place.path().join("work"), place.path().join("etc/kernos.toml"));
+    fs::create_dir(&work).unwrap();
+    let steps = blocks(section, &["sh"]).remove(0);
+    assert!(steps.contains(" /srv/work\n"), "it makes the root: {steps}");
+    let steps: String = steps
+        .lines()
+        .filter(|line| line.contains("/etc/kernos") && !line.contains("kernos serve"))
+        .map(|line| line.replace("\"kernos\"", "60903").replace("\"kernos-run\"", "60904") + "\n")
+        .collect();
+    let steps = steps
+        .replace("/etc/kernos", &place.path().join("etc").to_string_lossy())
+        .replace("/srv/work", &work.to_string_lossy());
+    let binary = env!("CARGO_BIN_EXE_kernos");
+    let script =
+        format!("set -e; kernos() {{ '{binary}' \"$@\"; }}\n{steps}kernos check '{}'", file.display());
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{script}\n{output:?}");
+    let policy: toml::Table = fs::read_to_string(file).unwrap().parse().unwrap();
+    assert_eq!(policy["root"]["work"]["path"].as_str(), work.to_str());
+    let users = [&policy["server"]["user"], &policy["server"]["run_as"]].map(|user| user.as_integer());
+    assert_eq!(users, [Some(60903), Some(60904)]);
+    assert!(policy["key"]["alice"]["profile"].is_str());
 }
