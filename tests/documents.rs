@@ -295,7 +295,7 @@ fn the_policy_that_the_readme_installs_is_sound_and_fits_what_it_makes() {
     assert!(output.status.success(), "{script}\n{output:?}");
     let policy: toml::Table = fs::read_to_string(file).unwrap().parse().unwrap();
     assert_eq!(policy["root"]["work"]["path"].as_str(), work.to_str());
-    let users = [&policy["server"]["user"], &policy["server"]["run_as"]].map(|user| user.as_integer());
+    let users = [&policy["server"]["user"], &policy["server"]["run_as"]].map(toml::Value::as_integer);
     assert_eq!(users, [Some(60903), Some(60904)]);
     assert!(policy["key"]["alice"]["profile"].is_str());
 }

@@ -4,12 +4,16 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::daemon::binary;
+
+/// There is one place where those of root take orders.
+static ONE: Mutex<()> = Mutex::new(());
 
 /// A daemon under the embedded default policy, on a port of its own.
 struct Welcome {
@@ -18,11 +22,13 @@ struct Welcome {
     /// Held open: what it prints later must have somewhere to go.
     output: BufReader<ChildStdout>,
     _home: TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Welcome {
     /// Starts it and reads what it prints, to the end of the `curl` line.
     fn read() -> Self {
+        let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let home = TempDir::with_prefix("kernos-home-").unwrap();
         // It does not matter here to which of the two streams a line goes.
         let mut child = Command::new("sh")
@@ -46,7 +52,7 @@ impl Welcome {
                 break;
             }
         }
-        Self { child, printed, output, _home: home }
+        Self { child, printed, output, _home: home, _alone: alone }
     }
 
     /// Where its commands may write.
