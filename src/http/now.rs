@@ -114,29 +114,16 @@ async fn shown(call: Arc<Call>, now: Instant) -> CallNow {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use serde_json::{Value, json};
-    use tokio::task::JoinHandle;
+    use serde_json::json;
 
     use super::*;
     use crate::exec::Watch;
-    use crate::http::testing::{House, answer, caller, modern};
-
-    /// Alice's call of `sleep`, the next to be listed.
-    async fn sleeping(house: &House) -> JoinHandle<Value> {
-        let call = json!({"name": "shell_execute", "arguments": {"command": ["sleep"]}});
-        let answered = house.at_home(modern("alice's key", "tools/call", call));
-        let before = house.door.running.calls().len();
-        let call = tokio::spawn(async move { answer(answered.await).await.1 });
-        while house.door.running.calls().len() == before {
-            sleep(Duration::from_millis(5)).await;
-        }
-        call
-    }
+    use crate::http::testing::{House, caller};
 
     #[tokio::test]
     async fn whose_call_the_operator_ends_is_told_so_also_where_it_had_not_begun() {
         let house = House::new();
-        let (running, waiting) = (sleeping(&house).await, sleeping(&house).await);
+        let (running, waiting) = (house.sleeping().await, house.sleeping().await);
         assert_eq!(house.door.stop_call(2).await, Stopped::Gone);
         let refused = &waiting.await.unwrap()["result"];
         assert_eq!(

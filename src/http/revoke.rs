@@ -76,7 +76,6 @@ mod tests {
     use futures::{FutureExt, stream};
     use http_body_util::BodyExt;
     use serde_json::{Value, json};
-    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::exec::Watch;
@@ -85,23 +84,10 @@ mod tests {
     use crate::http::testing::{House, alice, answer, initialize, legacy, modern, policy};
     use crate::tools::Reply;
 
-    /// Alice's call in the newer era, once it runs.
-    async fn sleeping(house: &House) -> JoinHandle<Value> {
-        let call = json!({"name": "shell_execute", "arguments": {"command": ["sleep"]}});
-        let request = modern("alice's key", "tools/call", call);
-        let router = house.at_home(request);
-        let before = house.door.running.calls().len();
-        let call = tokio::spawn(async move { answer(router.await).await.1 });
-        while house.door.running.calls().len() == before {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        call
-    }
-
     #[tokio::test]
     async fn a_call_finishes_under_the_policy_that_admitted_it() {
         let house = House::new();
-        let call = sleeping(&house).await;
+        let call = house.sleeping().await;
         let wider = alice().replace("profile", "expires = 2099-01-01\nprofile");
         assert_eq!(house.door.replace_policy(policy(&wider), vec![]), 0);
         assert!(!call.is_finished());
@@ -114,8 +100,8 @@ mod tests {
         let house = House::new();
         let opened = house.send(legacy("alice's key", None, &initialize())).await;
         let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
-        let call = sleeping(&house).await;
-        let waiting = sleeping(&house).await;
+        let call = house.sleeping().await;
+        let waiting = house.sleeping().await;
         let narrower = alice().replace("\"dev\"", "\"none\"");
         assert_eq!(house.door.replace_policy(policy(&narrower), vec![]), 2);
         let call = call.await.unwrap();
@@ -164,7 +150,7 @@ mod tests {
         let soon = SystemTime::now() + Duration::from_secs(2);
         let soon = jiff::Timestamp::try_from(soon).unwrap().strftime("%Y-%m-%dT%H:%M:%SZ");
         let house = House::with(&alice().replace("profile", &format!("expires = {soon}\nprofile")));
-        let call = sleeping(&house).await;
+        let call = house.sleeping().await;
         assert_eq!(house.door.revoke(), 0);
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(house.door.revoke(), 1);

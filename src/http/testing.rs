@@ -159,6 +159,18 @@ impl House {
         answer(self.send(modern("alice's key", method, params)).await).await.1
     }
 
+    /// Alice's call of `sleep` in the newer era, once it is listed.
+    pub(super) async fn sleeping(&self) -> JoinHandle<Value> {
+        let call = json!({"name": "shell_execute", "arguments": {"command": ["sleep"]}});
+        let answered = self.at_home(modern("alice's key", "tools/call", call));
+        let before = self.door.running.calls().len();
+        let call = tokio::spawn(async move { answer(answered.await).await.1 });
+        while self.door.running.calls().len() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        call
+    }
+
     /// Alice's call of `shell_execute` in the newer era: its result.
     pub(super) async fn run(&self, arguments: Value) -> Value {
         let call = json!({"name": "shell_execute", "arguments": arguments});
