@@ -72,11 +72,10 @@ impl Endpoint {
         reply::text(StatusCode::NOT_FOUND, "Not Found: there is no such session")
     }
 
-    /// The answer to a key that has too much under way, which is on record.
-    async fn crowded_out(&self, caller: &Caller, why: impl ToString) -> Response {
+    /// Puts on record that a key has too much under way.
+    fn note_crowd(&self, caller: &Caller) {
         let event = Event::refused("crowded", Some(caller.principal.name().to_owned()), Duration::ZERO);
         self.door.turned_away(caller.address, &event.at(caller.address, &caller.request_id));
-        refused(StatusCode::TOO_MANY_REQUESTS, why.to_string(), "1").await
     }
 
     /// A stream on which there will be nothing but that it is there.
@@ -99,30 +98,29 @@ pub(super) async fn answer(
     let served = occupant.map(|occupant| occupant.serve(caller.principal.name())).transpose();
     let serving = match served {
         Ok(serving) => serving,
-        Err(engaged) => return endpoint.crowded_out(&caller, engaged).await,
+        Err(engaged) => {
+            endpoint.note_crowd(&caller);
+            return crowded_out(engaged).await;
+        }
     };
-    match serve(&endpoint, &caller, request).await {
+    match serve(endpoint, caller, request).await {
         Ok(response) => reply::holding(serving, response),
         Err(crowded) => {
             drop(serving);
-            endpoint.crowded_out(&caller, crowded).await
+            crowded_out(crowded).await
         }
     }
 }
 
-async fn serve(
-    endpoint: &Endpoint,
-    caller: &Caller,
-    mut request: Request<Body>,
-) -> Result<Response, Crowded> {
+async fn serve(endpoint: Endpoint, caller: Caller, mut request: Request<Body>) -> Result<Response, Crowded> {
     let is_sessionless = is_sessionless(request.headers());
     if is_sessionless {
         request.headers_mut().remove(SESSION_ID);
     }
     let id = request.headers().get(SESSION_ID).map(|id| id.to_str().unwrap_or_default());
-    let session = id.and_then(|id| endpoint.sessions.enter(id, caller));
+    let session = id.and_then(|id| endpoint.sessions.enter(id, &caller));
     if let (Some(id), None) = (id, &session) {
-        return Ok(endpoint.no_such_session(id, caller));
+        return Ok(endpoint.no_such_session(id, &caller));
     }
     if let Some(session) = &session
         && stands(&request)
@@ -130,9 +128,8 @@ async fn serve(
         let is_felt = pulse::is_felt(request.headers());
         return Ok(if is_felt { endpoint.standing(session) } else { unacceptable() });
     }
-    let under_way = endpoint.door.budget(caller).request()?;
+    let under_way = endpoint.door.budget(&caller).request().inspect_err(|_| endpoint.note_crowd(&caller))?;
     let on_its_way = endpoint.door.answers.token();
-    let (endpoint, caller) = (endpoint.clone(), caller.clone());
     let answer =
         Exchange { endpoint, caller, is_sessionless, session, under_way, on_its_way }.answer(request);
     if is_sessionless {
@@ -151,7 +148,10 @@ impl Exchange {
         let (response, fault) =
             self.pass_on(request, if opens { body::OPENING_MAX } else { body::MAX }).await;
         match fault.flaw() {
-            Some(Flaw::Crowded(crowded)) => return self.endpoint.crowded_out(&self.caller, crowded).await,
+            Some(Flaw::Crowded(crowded)) => {
+                self.endpoint.note_crowd(&self.caller);
+                return crowded_out(crowded).await;
+            }
             Some(flaw) => return reply::text(flaw.status(), flaw.to_string()),
             None => {}
         }
@@ -232,6 +232,10 @@ fn unacceptable() -> Response {
 
 async fn full(too_many: TooMany) -> Response {
     refused(StatusCode::SERVICE_UNAVAILABLE, too_many.to_string(), "60").await
+}
+
+async fn crowded_out(why: impl ToString) -> Response {
+    refused(StatusCode::TOO_MANY_REQUESTS, why.to_string(), "1").await
 }
 
 async fn refused(status: StatusCode, text: impl Into<String>, retry_after: &'static str) -> Response {
