@@ -42,7 +42,7 @@ impl Stranger {
 /// Who may be called, and by which pages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guard<'g> {
-    /// Names besides loopback.
+    /// Names besides loopback, as the policy keeps them: in lower case, without ports.
     pub hosts: &'g [String],
     /// Pages.
     pub origins: &'g [String],
@@ -68,12 +68,11 @@ impl Guard<'_> {
             address(&name)
                 .is_some_and(|ip| self.listening.iter().any(|one| one.ip() == ip && !ip.is_unspecified()))
         };
-        let is_listed = || {
-            let same =
-                |listed: &String| listed.eq_ignore_ascii_case(&name) || host(listed).as_ref() == Some(&name);
-            self.hosts.iter().any(same)
-        };
-        if is_loopback || is_ours() || is_listed() { Ok(()) } else { Err(Stranger::Host(shown(&name))) }
+        if is_loopback || is_ours() || self.hosts.contains(&name) {
+            Ok(())
+        } else {
+            Err(Stranger::Host(shown(&name)))
+        }
     }
 
     fn admits_origin(&self, headers: &HeaderMap) -> Result<(), Stranger> {
@@ -81,7 +80,7 @@ impl Guard<'_> {
             return Ok(());
         }
         let origin = single(headers, &header::ORIGIN).unwrap_or("null");
-        let same = |listed: &String| listed.trim_end_matches('/').eq_ignore_ascii_case(origin);
+        let same = |listed: &String| listed.eq_ignore_ascii_case(origin);
         if self.origins.iter().any(same) { Ok(()) } else { Err(Stranger::Origin(shown(origin))) }
     }
 }
