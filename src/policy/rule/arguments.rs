@@ -98,7 +98,7 @@ impl Kind {
 }
 
 fn is_kind(word: &str) -> bool {
-    matches!(word, "path" | "path:rw" | "int" | "text" | "secret")
+    !word.contains('|') && Kind::parse(word).is_ok()
 }
 
 impl fmt::Display for Flag {
