@@ -95,24 +95,25 @@ impl Reply {
     /// The answer to a call whose permission was withdrawn before it ran.
     pub fn revoked() -> Self {
         let text = "what this key may do was changed before this call ran: nothing ran";
-        let mut reply = Self::refused("revoked", text);
-        reply.account.outcome = "revoked";
-        reply
+        Self::ended("revoked", "revoked", text)
     }
 
     /// The answer to a call that was taken back before its turn came.
     pub fn cancelled() -> Self {
-        let mut reply =
-            Self::refused("cancelled", "the call was cancelled before its turn came: nothing ran");
-        reply.account.outcome = "cancelled";
-        reply
+        let text = "the call was cancelled before its turn came: nothing ran";
+        Self::ended("cancelled", "cancelled", text)
     }
 
     /// The answer to a call that whoever runs this host ended before its turn came; `reason` is the record's word for it.
     pub fn stopped(reason: &'static str) -> Self {
         let text = "the operator of this host ended the call before its turn came: nothing ran";
+        Self::ended(reason, "cancelled", text)
+    }
+
+    /// The answer to a call that was ended before it began.
+    fn ended(reason: &'static str, outcome: &'static str, text: &'static str) -> Self {
         let mut reply = Self::refused(reason, text);
-        reply.account.outcome = "cancelled";
+        reply.account.outcome = outcome;
         reply
     }
 }
