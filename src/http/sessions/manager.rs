@@ -93,7 +93,7 @@ impl Sessions {
     ) -> Result<Option<Arc<Numbered>>, Error> {
         let Some(session) = self.get(session) else { return Ok(None) };
         let written = serde_json::to_string(id).expect("a number or a text always serialises");
-        let numbered = session.number(written).ok_or_else(|| {
+        let numbered = session.number(&written).ok_or_else(|| {
             let fault =
                 extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<Fault>());
             if let Some(fault) = fault {

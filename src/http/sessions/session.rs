@@ -30,7 +30,7 @@ pub(super) struct Session {
     /// How often it was woken.
     wakings: AtomicU64,
     /// The ids of requests under way.
-    ids: Mutex<HashSet<String>>,
+    ids: Mutex<HashSet<Arc<str>>>,
 }
 
 /// Whose a session is.
@@ -115,12 +115,13 @@ impl Session {
     }
 
     /// Takes an id, as JSON writes it, for a request, unless another that is under way has it.
-    pub(super) fn number(self: &Arc<Self>, id: String) -> Option<Arc<Numbered>> {
-        let is_new = self.ids().insert(id.clone());
+    pub(super) fn number(self: &Arc<Self>, id: &str) -> Option<Arc<Numbered>> {
+        let id: Arc<str> = id.into();
+        let is_new = self.ids().insert(Arc::clone(&id));
         is_new.then(|| Arc::new(Numbered { session: Arc::clone(self), id }))
     }
 
-    fn ids(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn ids(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,7 +147,7 @@ impl Session {
 #[derive(Debug)]
 pub(super) struct Numbered {
     session: Arc<Session>,
-    id: String,
+    id: Arc<str>,
 }
 
 impl Drop for Numbered {
