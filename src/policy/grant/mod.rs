@@ -328,11 +328,9 @@ fn target(path: &Word, needed: Mode, view: &View<'_>) -> Result<Target, Denial> 
     match found {
         Ok(found) => Ok(Target::File { place: found.place(), written: path.text().to_owned() }),
         Err(stray) => {
-            let instead = match needed {
-                Mode::Write if view.roots.iter().all(|root| root.mode < needed) => {
-                    "/dev/null; no root of this key may be written".to_owned()
-                }
-                _ => format!("files beneath {}, and /dev/null", view.described(needed)),
+            let instead = match view.named(needed) {
+                Some(roots) => format!("files beneath {roots}, and /dev/null"),
+                None => "/dev/null; no root of this key may be written".to_owned(),
             };
             Err(Denial {
                 code: "redirection",

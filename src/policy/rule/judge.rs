@@ -99,11 +99,16 @@ impl<'g> View<'g> {
 
     /// The roots with their modes, for a message.
     pub(in crate::policy) fn described(&self, at_least: Mode) -> String {
+        let none = || format!("a root of mode `{}`, and this key has none", at_least.symbol());
+        self.named(at_least).unwrap_or_else(none)
+    }
+
+    /// The same, if there are any.
+    pub(in crate::policy) fn named(&self, at_least: Mode) -> Option<String> {
         let fit = self.roots.iter().filter(|root| root.mode >= at_least);
         let named: Vec<String> =
             fit.map(|root| format!("{} ({})", root.written, root.mode.symbol())).collect();
-        let none = || format!("a root of mode `{}`, and this key has none", at_least.symbol());
-        if named.is_empty() { none() } else { named.join(", ") }
+        (!named.is_empty()).then(|| named.join(", "))
     }
 }
 
