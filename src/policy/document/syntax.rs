@@ -74,15 +74,16 @@ impl<'d> Reader<'d> {
         } else if header.is_some() && self.repeated == header {
             return Told::Before;
         }
-        let (what, from) = match name_of_table(self.line(at)) {
-            Some(name) => (format!("[{name}]"), 0),
-            None => (format!("`{}`", &self.text[span.clone()]), header.map_or(0, |line| line + 1)),
+        let first = |from: usize, name_of: fn(&str) -> Option<&str>, name: &str| {
+            (from..at).find(|line| name_of(self.line(*line)) == Some(name))
         };
-        let is_same = |line: &usize| match name_of_table(self.line(at)) {
-            Some(name) => name_of_table(self.line(*line)) == Some(name),
-            None => name_of_key(self.line(*line)) == Some(&self.text[span.clone()]),
+        let (what, first) = if let Some(name) = name_of_table(self.line(at)) {
+            (format!("[{name}]"), first(0, name_of_table, name))
+        } else {
+            let key = &self.text[span.clone()];
+            (format!("`{key}`"), first(header.map_or(0, |line| line + 1), name_of_key, key))
         };
-        let first = (from..at).find(is_same).map(|line| format!(", first on line {}", line + 1));
+        let first = first.map(|line| format!(", first on line {}", line + 1));
         Told::Anew {
             span: span.clone(),
             message: format!("{what} is there twice{}", first.unwrap_or_default()),
