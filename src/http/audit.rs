@@ -17,6 +17,9 @@ use crate::vocab::{Secret, escaped};
 /// A command is cut at this length: long enough for what people type, short enough for a datagram.
 const COMMAND_MAX: usize = 16 * 1024;
 
+/// The record's word for a call of a tool that there is not, or not for its caller.
+pub(super) const NO_TOOL: &str = "tool";
+
 /// A decision. Its fields are the record's, `key` being `KERNOS_KEY` in the journal and `key` in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Event {
@@ -132,7 +135,7 @@ impl Event {
         let key = self.key.as_deref().unwrap_or("nobody known");
         let tool = match self.reason {
             // A name that anybody made up could be read as the rest of the sentence.
-            Some("tool") => "an unknown tool",
+            Some(NO_TOOL) => "an unknown tool",
             _ => self.tool.as_deref().unwrap_or("a request"),
         };
         let mut text = match self.decision {

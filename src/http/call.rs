@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::audit::Event;
+use super::audit::{Event, NO_TOOL};
 use super::budget::{Budget, Exhausted, REFUSED_AFTER};
 use super::door::Door;
 use super::redact;
@@ -65,8 +65,8 @@ impl Door {
     ) -> Called {
         let begun = Instant::now();
         let Some((entry, grant)) = tools::find(name).zip(caller.principal.grant().tool(name)) else {
-            let account = Reply::refused("tool", "").account;
-            self.metrics.denied("tool");
+            let account = Reply::refused(NO_TOOL, "").account;
+            self.metrics.denied(NO_TOOL);
             // A key is looked for before a cut can make it unrecognisable.
             let shown: String = redact::redacted(name, caller.key.as_ref()).chars().take(128).collect();
             self.put_on_record(caller, &shown, &account, begun);
