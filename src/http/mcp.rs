@@ -25,7 +25,7 @@ use super::body;
 use super::call::{Called, Caller};
 use super::door::Door;
 use super::progress::{Listener, Progress, telling};
-use super::sessions::{Held, Sessions, Turn};
+use super::sessions::{Held, Sessions, Turn, of_request};
 use super::trace::Trace;
 use super::under_way::UnderWay;
 use crate::exec::Watch;
@@ -133,7 +133,7 @@ impl ServerHandler for Handler {
         };
         match answered(called).await? {
             Called::Answered(reply) => {
-                if let Some(under_way) = extension::<Arc<UnderWay>>(&context) {
+                if let Some(under_way) = of_request::<Arc<UnderWay>>(&context.extensions) {
                     under_way.hold(reply.text.len() * ANSWER_COST);
                 }
                 Ok(result(reply, is_modern(&context)).into())
@@ -243,12 +243,7 @@ async fn answered<T>(work: impl Future<Output = Result<T, ErrorData>>) -> Result
 }
 
 fn caller(context: &Context) -> Result<&Caller, ErrorData> {
-    extension(context).ok_or_else(internal)
-}
-
-/// What was put into the request before rmcp had it.
-fn extension<T: Send + Sync + 'static>(context: &Context) -> Option<&T> {
-    context.extensions.get::<http::request::Parts>()?.extensions.get()
+    of_request(&context.extensions).ok_or_else(internal)
 }
 
 fn internal() -> ErrorData {

@@ -94,9 +94,7 @@ impl Sessions {
         let Some(session) = self.get(session) else { return Ok(None) };
         let written = serde_json::to_string(id).expect("a number or a text always serialises");
         let numbered = session.number(&written).ok_or_else(|| {
-            let fault =
-                extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<Fault>());
-            if let Some(fault) = fault {
+            if let Some(fault) = of_request::<Fault>(extensions) {
                 fault.find(Flaw::Duplicate);
             }
             Error::Duplicate
@@ -107,6 +105,11 @@ impl Sessions {
     fn waking(&self, id: &str) -> u64 {
         self.get(id).map_or(0, |session| session.wakings())
     }
+}
+
+/// What was put into a request before rmcp had it.
+pub(in crate::http) fn of_request<T: Send + Sync + 'static>(extensions: &Extensions) -> Option<&T> {
+    extensions.get::<http::request::Parts>()?.extensions.get()
 }
 
 /// What is kept of what a client says when it opens a session, which may be anything: the revision is all that is asked

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use prometheus::IntGauge;
 
+pub(super) use manager::of_request;
 pub(super) use session::Held;
 pub(super) use streaming::Turn;
 
